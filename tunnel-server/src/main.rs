@@ -1,0 +1,2 @@
+//! To be described by its author.
+fn main() {}
