@@ -1,0 +1,57 @@
+//! Which command a request is.
+
+use super::{Status, get_assertion, make_credential};
+
+/// authenticatorMakeCredential.
+pub const MAKE_CREDENTIAL: u8 = 0x01;
+/// authenticatorGetAssertion.
+pub const GET_ASSERTION: u8 = 0x02;
+/// authenticatorGetInfo.
+pub const GET_INFO: u8 = 0x04;
+/// The vendor command that carries trust-group steps (`trust-group.md` §4.3).
+pub const TRUST_GROUP: u8 = 0x50;
+
+/// The most bytes that a request may have, command byte included.
+pub const MAX_REQUEST: usize = 65_536;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Command {
+    /// authenticatorGetAssertion
+    GetAssertion(get_assertion::Request),
+    /// authenticatorGetInfo
+    GetInfo,
+    /// authenticatorMakeCredential
+    MakeCredential(Box<make_credential::Request>),
+    /// A trust-group step: the CBOR after the command byte.
+    TrustGroup(Vec<u8>),
+    /// A command that is not ours.
+    Unknown(u8),
+}
+
+impl Command {
+    /// Reads a request: one command byte, then CBOR.
+    ///
+    /// # Errors
+    ///
+    /// The status to answer with: [`Status::REQUEST_TOO_LARGE`], [`Status::INVALID_CBOR`],
+    /// [`Status::CBOR_UNEXPECTED_TYPE`], [`Status::MISSING_PARAMETER`] or
+    /// [`Status::INVALID_LENGTH`].
+    pub fn parse(request: &[u8]) -> Result<Self, Status> {
+        if request.len() > MAX_REQUEST {
+            return Err(Status::REQUEST_TOO_LARGE);
+        }
+        let (&command, cbor) = request.split_first().ok_or(Status::INVALID_LENGTH)?;
+        Ok(match command {
+            MAKE_CREDENTIAL => {
+                Self::MakeCredential(Box::new(make_credential::Request::parse(cbor)?))
+            }
+            GET_ASSERTION => Self::GetAssertion(get_assertion::Request::parse(cbor)?),
+            GET_INFO if cbor.is_empty() => Self::GetInfo,
+            GET_INFO => return Err(Status::INVALID_LENGTH),
+            TRUST_GROUP => Self::TrustGroup(cbor.to_vec()),
+            other => Self::Unknown(other),
+        })
+    }
+}
