@@ -1,1 +1,20 @@
-//! To be described by its author.
+//! A tunnel relay for FIDO Cross-Device Authentication (CTAP 2.3 §11.5): it introduces a phone and
+//! a client to each other by a tunnel identifier and passes their messages on.
+//!
+//! The relay sees ciphertext only. It never looks into a message, and no log line carries a tunnel
+//! identifier or an address. Who wants a phone or a client uses the other crates of this project.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`request`] | the HTTP request head: what is asked, and why it is refused |
+//! | [`registry`] | which tunnels exist and which still wait for their client |
+//! | [`tunnel`] | the life of one tunnel: waiting, joined, closed |
+//! | [`server`] | accepting connections, TLS, answering requests |
+
+pub mod cli;
+pub mod limits;
+pub mod registry;
+pub mod request;
+pub mod server;
+pub mod tls;
+pub mod tunnel;

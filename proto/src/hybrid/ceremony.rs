@@ -1,0 +1,205 @@
+//! What both ceremonies share: how they fail, and how long they wait.
+
+use core::time::Duration;
+
+use thiserror::Error;
+
+use super::channel::ChannelError;
+use super::handshake::HandshakeError;
+use super::message::MessageError;
+use crate::ctap2::ResponseError;
+
+/// Why no tunnel could be opened.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ChannelFailure {
+    /// 409: the tunnel exists already, so another phone answers this QR code.
+    #[error("another device answers this code already")]
+    Conflict,
+    /// 410: the address is no longer served.
+    #[error("the relay does not serve this address any more")]
+    Gone,
+    /// 404: no such tunnel, perhaps because the phone has left.
+    #[error("the relay does not know the tunnel")]
+    NotFound,
+    /// The relay answered something that is no tunnel.
+    #[error("the relay does not speak the protocol")]
+    Protocol,
+    /// Another HTTP status.
+    #[error("the relay refused with status {0}")]
+    Rejected(u16),
+    /// The relay's certificate is not good.
+    #[error("the relay's certificate cannot be trusted")]
+    Tls,
+    /// The relay does not answer.
+    #[error("the relay cannot be reached")]
+    Unreachable,
+}
+
+/// What the caller did wrong.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ApiMisuse {
+    /// The ceremony is not in a state for this.
+    #[error("the ceremony is not ready for this")]
+    NotReady,
+    /// The message is larger than a channel takes.
+    #[error("the message is too large")]
+    TooLarge,
+}
+
+/// What the other side did wrong.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PeerMisbehaved {
+    /// The encrypted channel broke.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// Data before the handshake.
+    #[error("data came before the handshake")]
+    DataBeforeHandshake,
+    /// What the phone says of itself cannot be read.
+    #[error("the phone's information cannot be read: {0}")]
+    GetInfo(#[from] ResponseError),
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// A message cannot be read.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A second request while one is being answered.
+    #[error("a second request came while one was being answered")]
+    RequestWhilePending,
+    /// A reply of another type than its request.
+    #[error("the reply has another type than the request")]
+    UnexpectedType,
+    /// A reply that nobody asked for.
+    #[error("a reply came that nobody asked for")]
+    UnsolicitedReply,
+    /// A phone that ended the session while a request was open.
+    #[error("the phone ended the session instead of answering")]
+    ShutdownInsteadOfReply,
+}
+
+/// For what a ceremony waited in vain.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum TimedOut {
+    /// The phone's advert.
+    #[error("no phone answered the code")]
+    Advert,
+    /// The tunnel.
+    #[error("the relay took too long")]
+    Channel,
+    /// The other side's part of the handshake.
+    #[error("the other device did not answer")]
+    Handshake,
+    /// The client's request.
+    #[error("the computer asked for nothing")]
+    Request,
+    /// The answer to a request.
+    #[error("nobody answered on the phone")]
+    Reply,
+}
+
+/// How a ceremony fails, by who is to blame.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum CeremonyError {
+    /// The caller used the ceremony in a way that is not possible.
+    #[error(transparent)]
+    ApiMisuse(#[from] ApiMisuse),
+    /// The person at this device ended it.
+    #[error("cancelled")]
+    Cancelled,
+    /// The relay or the way to it.
+    #[error(transparent)]
+    Environment(#[from] ChannelFailure),
+    /// The other side left before it was done.
+    #[error("the other device left")]
+    PeerGone,
+    /// The other side broke the protocol.
+    #[error(transparent)]
+    PeerMisbehaved(PeerMisbehaved),
+    /// Nobody did what was waited for.
+    #[error(transparent)]
+    TimedOut(#[from] TimedOut),
+}
+
+impl From<ChannelError> for CeremonyError {
+    fn from(error: ChannelError) -> Self {
+        Self::PeerMisbehaved(error.into())
+    }
+}
+
+impl From<HandshakeError> for CeremonyError {
+    fn from(error: HandshakeError) -> Self {
+        Self::PeerMisbehaved(error.into())
+    }
+}
+
+impl From<MessageError> for CeremonyError {
+    fn from(error: MessageError) -> Self {
+        Self::PeerMisbehaved(error.into())
+    }
+}
+
+impl From<ResponseError> for CeremonyError {
+    fn from(error: ResponseError) -> Self {
+        Self::PeerMisbehaved(error.into())
+    }
+}
+
+impl From<PeerMisbehaved> for CeremonyError {
+    fn from(error: PeerMisbehaved) -> Self {
+        Self::PeerMisbehaved(error)
+    }
+}
+
+/// How long a client waits (`hybrid-transport.md` §13.1).
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// For the phone's advert.
+    pub advert: Duration,
+    /// For the tunnel.
+    pub channel: Duration,
+    /// For message 2, and again for the post-handshake message.
+    pub handshake: Duration,
+    /// For the answer to a request: a person has to find it and to decide.
+    pub reply: Duration,
+    /// For the phone to close after the shutdown.
+    pub linger: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            advert: Duration::from_secs(180),
+            channel: Duration::from_secs(30),
+            handshake: Duration::from_secs(20),
+            reply: Duration::from_secs(300),
+            linger: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How long a phone waits (`hybrid-transport.md` §13.1).
+#[derive(Clone, Copy, Debug)]
+pub struct PhoneLimits {
+    /// For the tunnel.
+    pub channel: Duration,
+    /// For a client to hear the advert.
+    pub advert: Duration,
+    /// For a request, the first and every further one.
+    pub request: Duration,
+}
+
+impl Default for PhoneLimits {
+    fn default() -> Self {
+        Self {
+            channel: Duration::from_secs(30),
+            advert: Duration::from_secs(60),
+            request: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What one connection, one tunnel and the whole relay may use.
+
+use std::time::Duration;
+
+/// Bounds that keep one peer from hurting the others.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes in one WebSocket message; more closes with 1009. Chromium accepts 1 MiB, so a relay
+    /// must pass a little more than that.
+    pub message_bytes: usize,
+    /// Messages that one side may send in the life of a tunnel; more closes with 1008.
+    pub messages_per_side: u32,
+    /// Messages that the phone may send before its client is there; more closes with 1008.
+    pub waiting_messages: usize,
+    /// Bytes of those messages together; more closes with 1009.
+    pub waiting_bytes: usize,
+    /// How long a phone may wait for its client.
+    pub unpaired: Duration,
+    /// How long a tunnel may live in all. A client may linger three minutes after its last word.
+    pub total: Duration,
+    /// Time between two pings to a peer.
+    pub ping_every: Duration,
+    /// Time for the TLS handshake, and again for the request head.
+    pub opening: Duration,
+    /// Time that a peer gets to answer a close frame.
+    pub closing: Duration,
+    /// Tunnels at the same time; one more `new` is answered 503.
+    pub tunnels: usize,
+    /// Connections that have not yet sent their whole request head.
+    pub openings: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 1024 * 1024 + 64 * 1024,
+            messages_per_side: 4096,
+            waiting_messages: 8,
+            waiting_bytes: 64 * 1024,
+            unpaired: Duration::from_secs(3 * 60),
+            total: Duration::from_secs(15 * 60),
+            ping_every: Duration::from_secs(30),
+            opening: Duration::from_secs(10),
+            closing: Duration::from_secs(2),
+            tunnels: 50_000,
+            openings: 1024,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The request head that opens a tunnel: `GET /cable/new/…` or `GET /cable/connect/…/…`, upgraded
+//! to a WebSocket (`hybrid-transport.md` §5.1).
+
+use handfast_proto::hybrid::tunnel::{RoutingId, SUBPROTOCOL, TunnelId};
+use thiserror::Error;
+
+/// Bytes that a request head may have, and the number of headers in it.
+pub const MAX_HEAD: usize = 8 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// What the peer asks for.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A phone creates a tunnel.
+    New(TunnelId),
+    /// A client joins one.
+    Connect(RoutingId, TunnelId),
+}
+
+/// A request that may become a WebSocket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What is asked for.
+    pub target: Target,
+    /// `Sec-WebSocket-Key`, as it was sent.
+    pub key: String,
+}
+
+/// Why a request is refused. Each has its HTTP status.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The tunnel is joined already, or `new` names one that exists.
+    #[error("this tunnel is in use")]
+    Conflict,
+    /// The head is not HTTP/1.1.
+    #[error("not an HTTP/1.1 request")]
+    Malformed,
+    /// Another method than GET.
+    #[error("only GET is answered here")]
+    Method,
+    /// No subprotocol `fido.cable` is offered.
+    #[error("the subprotocol fido.cable is required")]
+    NoSubprotocol,
+    /// No tunnel goes by this path.
+    #[error("no such tunnel")]
+    NotFound,
+    /// The relay has as many tunnels as it may have.
+    #[error("the relay is full")]
+    Full,
+    /// The head is larger than [`MAX_HEAD`].
+    #[error("the request head is too large")]
+    TooLarge,
+    /// Not a WebSocket request of version 13.
+    #[error("a WebSocket request is required")]
+    UpgradeRequired,
+}
+
+impl Refusal {
+    /// Returns the HTTP status line's code and reason.
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Conflict => "409 Conflict",
+            Self::Full => "503 Service Unavailable",
+            Self::Malformed | Self::NoSubprotocol => "400 Bad Request",
+            Self::Method => "405 Method Not Allowed",
+            Self::NotFound => "404 Not Found",
+            Self::TooLarge => "431 Request Header Fields Too Large",
+            Self::UpgradeRequired => "426 Upgrade Required",
+        }
+    }
+
+    /// Returns the whole HTTP answer.
+    pub fn response(self) -> String {
+        let extra = match self {
+            Self::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+            Self::Method => "Allow: GET\r\n",
+            _ => "",
+        };
+        let body = format!("{self}\n");
+        format!(
+            "HTTP/1.1 {}\r\n{extra}Content-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.status(),
+            body.len(),
+        )
+    }
+}
+
+/// Reads a request head.
+///
+/// Returns `None` while the head is not complete, else the request and the length of its head.
+///
+/// # Errors
+///
+/// The [`Refusal`] to answer with.
+pub fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Request::new(&mut headers);
+    let length = match head.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
+        Err(_) => return Err(Refusal::Malformed),
+    };
+    if head.version != Some(1) {
+        return Err(Refusal::Malformed);
+    }
+    if head.method != Some("GET") {
+        return Err(Refusal::Method);
+    }
+    let target = parse_path(head.path.unwrap_or_default()).ok_or(Refusal::NotFound)?;
+    let key = parse_upgrade(head.headers)?;
+    if !lists(head.headers, "sec-websocket-protocol", |offer| {
+        offer == SUBPROTOCOL
+    }) {
+        return Err(Refusal::NoSubprotocol);
+    }
+    Ok(Some((Request { target, key }, length)))
+}
+
+fn parse_path(path: &str) -> Option<Target> {
+    let rest = path.strip_prefix("/cable/")?;
+    if let Some(tunnel) = rest.strip_prefix("new/") {
+        return Some(Target::New(TunnelId::parse_hex(tunnel).ok()?));
+    }
+    let (routing, tunnel) = rest.strip_prefix("connect/")?.split_once('/')?;
+    Some(Target::Connect(
+        RoutingId::parse_hex(routing).ok()?,
+        TunnelId::parse_hex(tunnel).ok()?,
+    ))
+}
+
+fn parse_upgrade(headers: &[httparse::Header<'_>]) -> Result<String, Refusal> {
+    let websocket = lists(headers, "connection", |token| {
+        token.eq_ignore_ascii_case("upgrade")
+    }) && lists(headers, "upgrade", |token| {
+        token.eq_ignore_ascii_case("websocket")
+    }) && lists(headers, "sec-websocket-version", |version| version == "13");
+    let mut keys = headers
+        .iter()
+        .filter(|h| h.name.eq_ignore_ascii_case("sec-websocket-key"));
+    let key = keys.next().and_then(|h| std::str::from_utf8(h.value).ok());
+    match (websocket, key, keys.next()) {
+        // RFC 6455 §4.2.1: 16 bytes in base64, hence 24 characters.
+        (true, Some(key), None) if key.trim().len() == 24 => Ok(key.trim().to_owned()),
+        _ => Err(Refusal::UpgradeRequired),
+    }
+}
+
+/// Whether a header that is a comma-separated list, perhaps sent in several lines, has a member.
+fn lists(headers: &[httparse::Header<'_>], name: &str, wanted: impl Fn(&str) -> bool) -> bool {
+    headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(name))
+        .filter_map(|header| std::str::from_utf8(header.value).ok())
+        .flat_map(|value| value.split(','))
+        .any(|member| wanted(member.trim()))
+}
+
+#[cfg(test)]
+mod tests;

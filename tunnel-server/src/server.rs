@@ -1,0 +1,234 @@
+//! Accepting connections, and answering each with a tunnel or a refusal.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use handfast_proto::hybrid::tunnel::{ROUTING_ID_HEADER, SUBPROTOCOL};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tracing::{debug, info, warn};
+
+use crate::limits::Limits;
+use crate::registry::Registry;
+use crate::request::{MAX_HEAD, Refusal, Request, Target, parse};
+use crate::tunnel::serve_tunnel;
+
+/// A byte stream to a peer: TCP, or TLS over it.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A peer's WebSocket.
+pub type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// A relay that is bound to its address and not yet serving.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    state: Arc<State>,
+}
+
+struct State {
+    limits: Limits,
+    registry: Arc<Registry<Socket>>,
+    openings: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Binds to `address`; with `tls` every connection must speak TLS.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, if the address cannot be bound.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let state = State {
+            registry: Registry::new(limits.tunnels),
+            openings: Arc::new(Semaphore::new(limits.openings)),
+            limits,
+        };
+        Ok(Self {
+            listener: TcpListener::bind(address).await?,
+            tls: tls.map(TlsAcceptor::from),
+            state: Arc::new(state),
+        })
+    }
+
+    /// Returns the address with the port that is really used.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Returns `wss` or `ws`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "wss" } else { "ws" }
+    }
+
+    /// Serves until the future is dropped.
+    pub async fn serve(self) {
+        info!(scheme = self.scheme(), "serving");
+        loop {
+            // A place among the openings is taken before the connection is accepted: who does not
+            // finish opening holds back new connections, never running tunnels.
+            let Ok(opening) = Arc::clone(&self.state.openings).acquire_owned().await else {
+                return;
+            };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    // Out of descriptors is the usual reason: ending tunnels free some.
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (state, tls) = (Arc::clone(&self.state), self.tls.clone());
+            tokio::spawn(async move {
+                let opened = open(stream, tls, &state).await;
+                drop(opening);
+                match opened {
+                    Some((stream, request, early)) => answer(stream, request, early, &state).await,
+                    None => debug!("a connection ended before its request"),
+                }
+            });
+        }
+    }
+}
+
+type Opened = (Box<dyn Stream>, Result<Request, Refusal>, Vec<u8>);
+
+/// Gets a connection as far as its request head, each part within the time for opening.
+async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, state: &State) -> Option<Opened> {
+    let _ = stream.set_nodelay(true);
+    let mut stream: Box<dyn Stream> = match tls {
+        Some(tls) => Box::new(
+            timeout(state.limits.opening, tls.accept(stream))
+                .await
+                .ok()?
+                .ok()?,
+        ),
+        None => Box::new(stream),
+    };
+    let mut bytes = Vec::with_capacity(1024);
+    let head = timeout(state.limits.opening, read_head(&mut stream, &mut bytes)).await;
+    match head.ok()?.ok()? {
+        Ok((request, length)) => Some((stream, Ok(request), bytes.split_off(length))),
+        Err(refusal) => Some((stream, Err(refusal), Vec::new())),
+    }
+}
+
+async fn read_head(
+    stream: &mut Box<dyn Stream>,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Result<(Request, usize), Refusal>> {
+    loop {
+        match parse(bytes) {
+            Ok(Some(request)) => return Ok(Ok(request)),
+            Ok(None) if bytes.len() <= MAX_HEAD => {}
+            Ok(None) => return Ok(Err(Refusal::TooLarge)),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+        if stream.read_buf(bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+async fn answer(
+    stream: Box<dyn Stream>,
+    request: Result<Request, Refusal>,
+    early: Vec<u8>,
+    state: &State,
+) {
+    let outcome = match request {
+        Ok(Request {
+            target: Target::New(tunnel),
+            key,
+        }) => match state.registry.create(tunnel) {
+            Ok((claim, client)) => {
+                let routing = state.registry.routing().to_hex();
+                let header = format!("{ROUTING_ID_HEADER}: {routing}\r\n");
+                if let Some(phone) = upgrade(stream, &key, &header, early, &state.limits).await {
+                    serve_tunnel(phone, client, &state.limits).await;
+                }
+                drop(claim);
+                return;
+            }
+            Err(refusal) => (stream, refusal),
+        },
+        Ok(Request {
+            target: Target::Connect(routing, tunnel),
+            key,
+        }) => {
+            match state.registry.join(&routing, &tunnel) {
+                Ok(seat) => {
+                    if let Some(client) = upgrade(stream, &key, "", early, &state.limits).await {
+                        // The phone may have left while the client was answered; its socket then
+                        // closes with the seat.
+                        let _ = seat.send(client);
+                    }
+                    return;
+                }
+                Err(refusal) => (stream, refusal),
+            }
+        }
+        Err(refusal) => (stream, refusal),
+    };
+    refuse(outcome.0, outcome.1, &state.limits).await;
+}
+
+async fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, limits: &Limits) {
+    debug!(status = refusal.status(), "refused");
+    let _ = timeout(limits.closing, async {
+        stream.write_all(refusal.response().as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and could take the answer with it.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    })
+    .await;
+}
+
+/// Answers 101 and makes the stream a WebSocket.
+async fn upgrade(
+    mut stream: Box<dyn Stream>,
+    key: &str,
+    header: &str,
+    early: Vec<u8>,
+    limits: &Limits,
+) -> Option<Socket> {
+    let response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{header}\r\n",
+        derive_accept_key(key.as_bytes()),
+    );
+    timeout(limits.opening, async {
+        stream.write_all(response.as_bytes()).await?;
+        stream.flush().await
+    })
+    .await
+    .ok()?
+    .ok()?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(limits.message_bytes.saturating_mul(2))
+        .max_message_size(Some(limits.message_bytes))
+        .max_frame_size(Some(limits.message_bytes));
+    Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await)
+}
