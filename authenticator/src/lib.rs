@@ -1,1 +1,18 @@
-//! To be described by its author.
+//! An authenticator: a CTAP2 engine over a vault of passkeys, and a trust group of the devices that
+//! were beside each other. With feature `phone` it is also the phone side of FIDO Cross-Device
+//! Authentication and the binary `handfast-authenticator`; the desktop client uses it without.
+//!
+//! It knows nothing of what a relying party makes of its signatures. Keys are in files: who wants
+//! them in hardware should look elsewhere.
+
+#[cfg(feature = "phone")]
+pub mod cli;
+pub mod device;
+mod disk;
+pub mod engine;
+pub mod group;
+pub mod home;
+pub mod passphrase;
+#[cfg(feature = "phone")]
+mod phone;
+pub mod vault;

@@ -345,6 +345,11 @@ impl Members {
         self.removed.contains(&device)
     }
 
+    /// Returns the devices that were put out.
+    pub fn removed(&self) -> Vec<DeviceId> {
+        self.removed.iter().copied().collect()
+    }
+
     /// Returns the entries that no other valid entry names: the parents of the next.
     pub fn heads(&self) -> Vec<EntryHash> {
         self.heads.iter().copied().collect()

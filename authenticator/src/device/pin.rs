@@ -1,0 +1,75 @@
+//! The device PIN: it verifies the person in front of this device, and never leaves it.
+
+use handfast_proto::cbor::{Map, Value};
+use rand_core::CryptoRngCore;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use crate::passphrase::{StretchError, Stretching};
+
+/// How often a wrong PIN may be tried before only the pass phrase helps.
+pub const TRIES: u8 = 8;
+
+/// Why text cannot be a PIN.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PinError {
+    /// Fewer than four characters.
+    #[error("a PIN has at least 4 characters")]
+    TooShort,
+    /// More than 63 bytes.
+    #[error("a PIN has at most 63 bytes")]
+    TooLong,
+    /// It could not be stretched.
+    #[error(transparent)]
+    Stretch(#[from] StretchError),
+}
+
+/// What is kept of a PIN: its stretched form, and the tries that are left.
+#[derive(Clone)]
+pub(super) struct PinVerifier {
+    salt: [u8; 16],
+    stretching: Stretching,
+    hash: [u8; 32],
+    pub(super) tries: u8,
+}
+
+impl PinVerifier {
+    pub(super) fn new(
+        pin: &str,
+        stretching: Stretching,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<Self, PinError> {
+        if pin.chars().count() < 4 {
+            return Err(PinError::TooShort);
+        }
+        if pin.len() > 63 {
+            return Err(PinError::TooLong);
+        }
+        let mut salt = [0; 16];
+        rng.fill_bytes(&mut salt);
+        let hash = *stretching.stretch(pin.as_bytes(), &salt)?;
+        Ok(Self { salt, stretching, hash, tries: TRIES })
+    }
+
+    pub(super) fn matches(&self, pin: &str) -> bool {
+        let hash = self.stretching.stretch(pin.as_bytes(), &self.salt);
+        hash.is_ok_and(|hash| hash.ct_eq(&self.hash).into())
+    }
+
+    pub(super) fn to_map(&self) -> Map {
+        let parts: Vec<Value> = self.stretching.parts().into_iter().map(Value::from).collect();
+        Map::new().with(1, self.salt).with(2, parts).with(3, self.hash).with(4, self.tries)
+    }
+
+    pub(super) fn parse(map: &Map) -> Option<Self> {
+        let parts = map.int(2)?.as_array()?.iter().map(|part| part.as_u64()?.try_into().ok());
+        let [memory, passes, lanes] = parts.collect::<Option<Vec<u32>>>()?.try_into().ok()?;
+        Some(Self {
+            salt: map.int(1)?.as_bytes()?.try_into().ok()?,
+            stretching: Stretching::new(memory, passes, lanes).ok()?,
+            hash: map.int(3)?.as_bytes()?.try_into().ok()?,
+            tries: map.int(4)?.as_u64()?.try_into().ok()?,
+        })
+    }
+}

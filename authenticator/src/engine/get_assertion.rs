@@ -1,0 +1,104 @@
+use handfast_proto::auth_data::AuthenticatorData;
+use handfast_proto::cbor::Map;
+use handfast_proto::ctap2::{Status, UserEntity, get_assertion};
+use handfast_proto::extension::{Prepared, cmtg_key};
+use handfast_proto::ids::CredentialId;
+
+use super::{Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
+use crate::group;
+
+impl Authenticator {
+    /// authenticatorGetAssertion (CTAP 2.3 §6.2.2).
+    pub(super) fn get_assertion(
+        &mut self,
+        request: &get_assertion::Request,
+        session: &Session,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<u8>, Refused> {
+        if request.user_presence == Some(false) {
+            return Err(Status::UNSUPPORTED_OPTION.into());
+        }
+        let verify = request.user_verification == Some(true);
+        if verify && !self.device.has_pin() {
+            return Err(Status::INVALID_OPTION.into());
+        }
+        let rp_id = &request.rp_id;
+        let found = self.candidates(request);
+        if found.is_empty() {
+            // The person learns why nothing happens; the site learns no more than that.
+            self.ask(&Prompt::NoPasskey { rp_id }, session, turn);
+            return Err(Status::NO_CREDENTIALS.into());
+        }
+        let accounts = found
+            .iter()
+            .filter_map(|id| self.vault.passkey(id))
+            .map(|passkey| {
+                Account::new(passkey.user_name.as_deref(), passkey.display_name.as_deref())
+            })
+            .collect();
+        let wants_key = cmtg_key::requested(&request.extensions);
+        let prompt = Prompt::SignIn { rp_id, accounts, shares_group_key: wants_key };
+        let (chosen, verified) = approved(self.ask(&prompt, session, turn), verify)?;
+        let chosen = found.get(chosen).ok_or(Status::OPERATION_DENIED)?;
+        self.assert(request, chosen, wants_key, verified, turn)
+    }
+
+    fn candidates(&self, request: &get_assertion::Request) -> Vec<CredentialId> {
+        let found = self.vault.passkeys_of(&request.rp_id).into_iter();
+        found
+            .filter(|passkey| {
+                !request.has_allow_list || request.allow.contains(&passkey.credential_id)
+            })
+            .map(|passkey| passkey.credential_id.clone())
+            .collect()
+    }
+
+    fn assert(
+        &mut self,
+        request: &get_assertion::Request,
+        id: &CredentialId,
+        wants_key: bool,
+        verified: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<u8>, Refused> {
+        let passkey = self.vault.passkey(id).ok_or(Status::NO_CREDENTIALS)?;
+        let key = passkey.key().map_err(Refused::storage)?;
+        let tuple = tuple(&passkey.rp_id, id, &passkey.user_handle);
+        let user = UserEntity {
+            id: passkey.user_handle.clone(),
+            // Names are for who verified himself; the user handle is no secret.
+            name: passkey.user_name.clone().filter(|_| verified),
+            display_name: passkey.display_name.clone().filter(|_| verified),
+        };
+        let algorithm = key.algorithm();
+        let group_key = self.group_key(wants_key, &tuple, algorithm, turn);
+        let signer = group_key.and_then(|key| group::key(&self.device, key));
+        let prepared = signer.and_then(|signer| cmtg_key::prepare(algorithm, true, signer));
+        let extensions = prepared
+            .as_ref()
+            .map(|prepared| Map::new().with(cmtg_key::NAME, prepared.signed_output()));
+        let flags = self.flags(verified);
+        let auth_data =
+            AuthenticatorData::build(request.rp_id.hash(), flags, 0, None, extensions);
+        let unsigned = prepared.map(|prepared| {
+            let output = prepared.finish(auth_data.as_bytes(), &request.client_data_hash);
+            Map::new().with(cmtg_key::NAME, output)
+        });
+        let signed = [auth_data.as_bytes(), &request.client_data_hash.0].concat();
+        let signature = key.sign(&signed);
+        if let Some(key) = group_key {
+            let Self { vault, device } = self;
+            group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
+        }
+        let response = get_assertion::Response {
+            credential: Some(id.clone()),
+            auth_data: auth_data.as_bytes().to_vec(),
+            signature,
+            user: Some(user),
+            number_of_credentials: None,
+            user_selected: (!request.has_allow_list).then_some(true),
+            unsigned_extensions: unsigned.unwrap_or_default(),
+        };
+        Ok(response.encode())
+    }
+}

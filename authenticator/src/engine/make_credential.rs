@@ -1,0 +1,111 @@
+use handfast_proto::auth_data::{AttestedCredential, AuthenticatorData, Flags};
+use handfast_proto::cbor::Map;
+use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::ctap2::{Status, make_credential, truncate_name};
+use handfast_proto::extension::{Prepared, cmtg_key};
+use handfast_proto::ids::CredentialId;
+
+use super::{AAGUID, Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
+use crate::group;
+use crate::vault::Passkey;
+
+impl Authenticator {
+    /// authenticatorMakeCredential (CTAP 2.3 §6.1.2).
+    pub(super) fn make_credential(
+        &mut self,
+        request: &make_credential::Request,
+        session: &Session,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<u8>, Refused> {
+        let algorithm = request.algorithms.iter().copied().find_map(Algorithm::from_id);
+        let algorithm = algorithm.ok_or(Status::UNSUPPORTED_ALGORITHM)?;
+        if request.user_presence == Some(false) {
+            return Err(Status::INVALID_OPTION.into());
+        }
+        let verify = request.user_verification == Some(true);
+        if verify && !self.device.has_pin() {
+            return Err(Status::INVALID_OPTION.into());
+        }
+        if request.enterprise_attestation.is_some() {
+            return Err(Status::INVALID_PARAMETER.into());
+        }
+        let rp_id = &request.rp.id;
+        let here = |id| self.vault.passkey(id).is_some_and(|passkey| passkey.rp_id == *rp_id);
+        if request.exclude.iter().any(here) {
+            // Only to a person who is there may a site learn that a passkey is.
+            let answer = self.ask(&Prompt::Excluded { rp_id }, session, turn);
+            approved(answer, false)?;
+            return Err(Status::CREDENTIAL_EXCLUDED.into());
+        }
+        let wants_key = cmtg_key::requested(&request.extensions);
+        let user = &request.user;
+        let prompt = Prompt::Create {
+            rp_id,
+            account: Account::new(user.name.as_deref(), user.display_name.as_deref()),
+            shares_group_key: wants_key,
+        };
+        let (_, verified) = approved(self.ask(&prompt, session, turn), verify)?;
+        self.create(request, algorithm, wants_key, verified, turn)
+    }
+
+    fn create(
+        &mut self,
+        request: &make_credential::Request,
+        algorithm: Algorithm,
+        wants_key: bool,
+        verified: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<u8>, Refused> {
+        let key = SigningKey::generate(algorithm, turn.rng);
+        let mut id = [0; 32];
+        turn.rng.fill_bytes(&mut id);
+        let id = CredentialId::from_bytes(&id).map_err(Refused::storage)?;
+        let (rp_id, user) = (&request.rp.id, &request.user);
+        let name = |name: &Option<String>| name.as_deref().map(|name| truncate_name(name).to_owned());
+        let mut passkey =
+            Passkey::new(id.clone(), rp_id.clone(), user.id.clone(), &key, turn.now)
+                .map_err(Refused::storage)?;
+        passkey.user_name = name(&user.name);
+        passkey.display_name = name(&user.display_name);
+        self.vault.store(passkey).map_err(Refused::storage)?;
+
+        let tuple = tuple(rp_id, &id, &user.id);
+        let group_key = self.group_key(wants_key, &tuple, algorithm, turn);
+        let signer = group_key.and_then(|key| group::key(&self.device, key));
+        let prepared = signer.and_then(|signer| cmtg_key::prepare(algorithm, true, signer));
+        let extensions = prepared
+            .as_ref()
+            .map(|prepared| Map::new().with(cmtg_key::NAME, prepared.signed_output()));
+        let attested = AttestedCredential {
+            aaguid: AAGUID,
+            credential_id: id,
+            public_key: key.public_key().as_bytes().to_vec(),
+        };
+        let flags = self.flags(verified);
+        let auth_data =
+            AuthenticatorData::build(rp_id.hash(), flags, 0, Some(attested), extensions);
+        let unsigned = prepared.map(|prepared| {
+            let output = prepared.finish(auth_data.as_bytes(), &request.client_data_hash);
+            Map::new().with(cmtg_key::NAME, output)
+        });
+        if let Some(key) = group_key {
+            let Self { vault, device } = self;
+            group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
+        }
+        let response = make_credential::Response {
+            format: "none".to_owned(),
+            auth_data: auth_data.as_bytes().to_vec(),
+            statement: Map::new(),
+            unsigned_extensions: unsigned.unwrap_or_default(),
+        };
+        Ok(response.encode())
+    }
+
+    /// The flags of a passkey of this vault: it can be on several devices from its first day, and
+    /// is so when the vault knows another device.
+    pub(super) fn flags(&self, verified: bool) -> Flags {
+        (Flags::UP | Flags::BE)
+            .with(Flags::UV, verified)
+            .with(Flags::BS, self.vault.has_other_device(self.device.id()))
+    }
+}

@@ -1,0 +1,194 @@
+//! The CTAP2 engine: requests in, replies out, and a person asked in between.
+
+mod get_assertion;
+mod join;
+mod make_credential;
+mod prompt;
+
+use handfast_proto::cose::{Algorithm, KeyId};
+use handfast_proto::ctap2::{Command, Status, get_info};
+use handfast_proto::extension::cmtg_key;
+use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
+use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
+use rand_core::CryptoRngCore;
+
+pub use prompt::{Account, Answer, Computer, Person, PinPad, Prompt, printable};
+
+use self::join::Joining;
+use self::prompt::StorePin;
+use crate::device::DeviceStore;
+use crate::group;
+use crate::vault::Vault;
+
+/// The model of this authenticator: random, once and for all.
+pub const AAGUID: Aaguid = Aaguid([
+    0x6e, 0x2f, 0x1c, 0x3b, 0x9d, 0x44, 0x4f, 0x0a, 0xb7, 0x51, 0x08, 0xc6, 0x5a, 0xe2, 0x93, 0x7d,
+]);
+
+/// An authenticator: a vault and this device's own store.
+#[derive(Debug)]
+pub struct Authenticator {
+    /// The vault.
+    pub vault: Vault,
+    /// The device store.
+    pub device: DeviceStore,
+}
+
+/// What is known of a session with a computer.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Who asks.
+    pub computer: Computer,
+    /// By which radio, for trust groups; nothing if there is none.
+    pub method: Option<Method>,
+    /// The handshake hash of the hybrid session, if there is one.
+    pub handshake_hash: Option<[u8; 32]>,
+}
+
+/// What the engine answers.
+#[derive(Debug)]
+pub struct Reply {
+    /// Status byte and CBOR.
+    pub bytes: Vec<u8>,
+    /// What the owner of this device should know, beyond what he decided himself.
+    pub note: Option<String>,
+}
+
+/// One session with a computer. Steps of a trust-group join belong to one session.
+pub struct Session {
+    context: Context,
+    joining: Joining,
+}
+
+/// Everything that a request needs.
+struct Turn<'a> {
+    person: &'a mut dyn Person,
+    rng: &'a mut dyn CryptoRngCore,
+    now: u64,
+}
+
+impl Authenticator {
+    /// Begins a session.
+    pub fn session(&self, context: Context) -> Session {
+        Session { context, joining: Joining::None }
+    }
+
+    /// Returns the answer of authenticatorGetInfo, without a status byte.
+    pub fn get_info(&self) -> Vec<u8> {
+        let text = |text: &str| text.to_owned();
+        get_info::Response {
+            versions: vec![text("FIDO_2_0"), text("FIDO_2_1"), text(SUPPORT_VERSION)],
+            extensions: vec![text(cmtg_key::NAME)],
+            aaguid: AAGUID,
+            options: vec![(text("rk"), true), (text("uv"), self.device.has_pin())],
+            transports: vec![text("hybrid"), text("internal")],
+        }
+        .encode()
+    }
+
+    /// Answers a request: command byte and CBOR.
+    pub fn handle(
+        &mut self,
+        session: &mut Session,
+        request: &[u8],
+        person: &mut dyn Person,
+        rng: &mut dyn CryptoRngCore,
+        now: u64,
+    ) -> Reply {
+        let mut turn = Turn { person, rng, now };
+        let answered = Command::parse(request).map_err(Refused::from).and_then(|command| {
+            self.read_folder(&mut turn)?;
+            match command {
+                Command::MakeCredential(request) => {
+                    self.make_credential(&request, session, &mut turn)
+                }
+                Command::GetAssertion(request) => self.get_assertion(&request, session, &mut turn),
+                Command::GetInfo => Ok(self.get_info()),
+                Command::TrustGroup(cbor) => self.trust_group(&cbor, session, &mut turn),
+                _ => Err(Status::INVALID_COMMAND.into()),
+            }
+        });
+        match answered {
+            Ok(cbor) => {
+                Reply { bytes: [&[Status::OK.0], cbor.as_slice()].concat(), note: None }
+            }
+            Err(Refused { status, note }) => Reply { bytes: vec![status.0], note },
+        }
+    }
+
+    fn read_folder(&mut self, turn: &mut Turn<'_>) -> Result<(), Refused> {
+        let read = self.vault.refresh().map_err(group::GroupError::from);
+        read.and_then(|()| group::refresh(&mut self.vault, &mut self.device, turn.rng))
+            .map_err(Refused::storage)
+    }
+
+    /// Asks the person.
+    fn ask(
+        &mut self,
+        prompt: &Prompt<'_>,
+        session: &Session,
+        turn: &mut Turn<'_>,
+    ) -> Answer {
+        let mut pin = StorePin { device: &mut self.device, rng: turn.rng };
+        turn.person.ask(prompt, session.context.computer, &mut pin)
+    }
+
+    /// Prepares the trust-group key of a passkey, if the request wants it. Without one the
+    /// ceremony still goes on.
+    fn group_key(
+        &mut self,
+        wanted: bool,
+        tuple: &KeyTuple,
+        algorithm: Algorithm,
+        turn: &mut Turn<'_>,
+    ) -> Option<KeyId> {
+        if !wanted {
+            return None;
+        }
+        let Self { vault, device } = self;
+        group::key_for(vault, device, tuple, algorithm, turn.now, turn.rng).ok()
+    }
+}
+
+/// Why a request is not answered with OK.
+#[derive(Debug)]
+struct Refused {
+    status: Status,
+    note: Option<String>,
+}
+
+impl Refused {
+    fn storage(error: impl std::fmt::Display) -> Self {
+        Self { status: Status::OTHER, note: Some(error.to_string()) }
+    }
+
+    fn noted(status: Status, note: impl Into<String>) -> Self {
+        Self { status, note: Some(note.into()) }
+    }
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self { status, note: None }
+    }
+}
+
+/// What an answer is worth: the account chosen and whether the person was verified.
+fn approved(answer: Answer, needs_verification: bool) -> Result<(usize, bool), Status> {
+    match answer {
+        Answer::Approved { account, verified } if verified || !needs_verification => {
+            Ok((account, verified))
+        }
+        Answer::Approved { .. } | Answer::Refused => Err(Status::OPERATION_DENIED),
+        Answer::NoAnswer => Err(Status::USER_ACTION_TIMEOUT),
+        Answer::Blocked => Err(Status::UV_BLOCKED),
+    }
+}
+
+fn tuple(rp_id: &RpId, credential_id: &CredentialId, user_handle: &UserHandle) -> KeyTuple {
+    KeyTuple {
+        rp_id_hash: rp_id.hash(),
+        credential_id: credential_id.clone(),
+        user_handle: user_handle.clone(),
+    }
+}

@@ -1,0 +1,141 @@
+//! What a person is asked, free of how it looks.
+
+use handfast_proto::ids::RpId;
+use rand_core::CryptoRngCore;
+
+use crate::device::{DeviceStore, PinCheck};
+
+/// An account as a person tells it from others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// The account's name, made printable.
+    pub name: String,
+    /// The person's name, made printable; may be empty.
+    pub display_name: String,
+}
+
+impl Account {
+    pub(super) fn new(name: Option<&str>, display_name: Option<&str>) -> Self {
+        let display_name = printable(display_name.unwrap_or_default());
+        let name = match printable(name.unwrap_or_default()) {
+            name if name.is_empty() && display_name.is_empty() => "(no name)".to_owned(),
+            name => name,
+        };
+        Self { name, display_name }
+    }
+}
+
+/// Makes a text from outside fit for one line: without control characters and those that turn or
+/// hide text, and not longer than 64 characters.
+pub fn printable(text: &str) -> String {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            || ('\u{e0000}'..='\u{e007f}').contains(&c)
+    };
+    text.chars().filter(|c| !unseen(*c)).take(64).collect::<String>().trim().to_owned()
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Computer {
+    /// A computer that showed a QR code. Nothing tells whether it was ever seen before.
+    Unknown,
+    /// This device itself.
+    ThisDevice,
+}
+
+/// A question, with what it is about.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Prompt<'a> {
+    /// A new passkey.
+    Create {
+        /// The site.
+        rp_id: &'a RpId,
+        /// The account.
+        account: Account,
+        /// Whether the site gets a trust-group key.
+        shares_group_key: bool,
+    },
+    /// The account has a passkey here already; the site will be told so.
+    Excluded {
+        /// The site.
+        rp_id: &'a RpId,
+    },
+    /// A device wants into the trust group.
+    Join {
+        /// What it calls itself, made printable.
+        device: String,
+        /// The six digits to compare.
+        code: String,
+        /// Whether the radio was simulated.
+        simulated: bool,
+    },
+    /// There is no passkey for the site.
+    NoPasskey {
+        /// The site.
+        rp_id: &'a RpId,
+    },
+    /// Sign in.
+    SignIn {
+        /// The site.
+        rp_id: &'a RpId,
+        /// The accounts to choose from.
+        accounts: Vec<Account>,
+        /// Whether the site gets a trust-group key.
+        shares_group_key: bool,
+    },
+}
+
+/// What a person answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    /// Yes.
+    Approved {
+        /// Which of the accounts, from 0.
+        account: usize,
+        /// Whether the PIN was right in this very prompt.
+        verified: bool,
+    },
+    /// The PIN is blocked.
+    Blocked,
+    /// Nothing, in the time there was.
+    NoAnswer,
+    /// No.
+    Refused,
+}
+
+/// Checks PINs for who asks a person.
+pub trait PinPad {
+    /// Returns whether a PIN is set.
+    fn is_set(&self) -> bool;
+
+    /// Tries a PIN; a wrong one is counted.
+    fn check(&mut self, pin: &str) -> PinCheck;
+}
+
+/// Asks a person: on a terminal, in a window, by a test.
+pub trait Person {
+    /// Asks, waits, and returns the answer.
+    fn ask(&mut self, prompt: &Prompt<'_>, computer: Computer, pin: &mut dyn PinPad) -> Answer;
+}
+
+/// The PIN of the device store.
+pub(super) struct StorePin<'a> {
+    pub(super) device: &'a mut DeviceStore,
+    pub(super) rng: &'a mut dyn CryptoRngCore,
+}
+
+impl PinPad for StorePin<'_> {
+    fn is_set(&self) -> bool {
+        self.device.has_pin()
+    }
+
+    fn check(&mut self, pin: &str) -> PinCheck {
+        // A try that could not be counted is no try.
+        self.device.check_pin(pin, self.rng).unwrap_or(PinCheck::Blocked)
+    }
+}

@@ -1,0 +1,355 @@
+//! The trust group over vault and device store: making one, joining one, letting a device in, and
+//! keeping the folder and the device's own copies together (`trust-group.md` §4).
+
+use std::collections::BTreeMap;
+
+use handfast_proto::cose::{Algorithm, KeyId, SigningKey};
+use handfast_proto::trust::entry::{Entry, Kind, Members, SignedEntry};
+use handfast_proto::trust::identity::IdentityError;
+use handfast_proto::trust::join::{Granted, JoinConfig, Peer};
+use handfast_proto::trust::wrap::{WrapError, key_file_header, open_key, seal_key};
+use handfast_proto::trust::{
+    DeviceId, DeviceName, Epoch, GroupId, GroupKey, GroupSecret, KeyMetadata, KeyTuple, MemberKey,
+    Method, select,
+};
+use rand_core::CryptoRngCore;
+use thiserror::Error;
+
+use crate::device::{DeviceError, DeviceStore, Group};
+use crate::vault::{Vault, VaultError};
+
+/// Why something with the group is not possible.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// The device store.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// This device's group has other members, who would be left behind.
+    #[error("this device is in a trust group with other devices already")]
+    HasMembers,
+    /// A device key is not valid.
+    #[error(transparent)]
+    Key(#[from] IdentityError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A key cannot be wrapped.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+}
+
+/// One line of [`Status`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberStatus {
+    /// The device.
+    pub device: DeviceId,
+    /// What its owner calls it.
+    pub name: DeviceName,
+    /// How it came in; nothing for the group's founder.
+    pub method: Option<Method>,
+    /// When, seconds since 1970.
+    pub since: u64,
+    /// Whether it is this device.
+    pub is_this: bool,
+}
+
+/// Who is in this device's group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// The group, if this device is in one.
+    pub group: Option<GroupId>,
+    /// Its members, as far as their entries have arrived here.
+    pub members: Vec<MemberStatus>,
+    /// How many trust-group keys this device holds.
+    pub keys: usize,
+}
+
+/// Tells who is in this device's group.
+pub fn status(device: &DeviceStore) -> Status {
+    let Some(group) = &device.group else {
+        return Status { group: None, members: Vec::new(), keys: 0 };
+    };
+    let members = group.members(device.id());
+    let line = |member: &handfast_proto::trust::entry::Member| MemberStatus {
+        device: member.device,
+        name: member.name.clone(),
+        method: member.method,
+        since: member.since,
+        is_this: member.device == device.id(),
+    };
+    Status {
+        group: Some(group.id),
+        members: members.iter().map(line).collect(),
+        keys: group.keys.len(),
+    }
+}
+
+/// Takes in what the folder has of this device's group, and publishes what the folder lacks.
+/// Files of other groups are left alone.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub fn refresh(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let Some(group) = &mut device.group else {
+        return Ok(());
+    };
+    let mut changed = false;
+    let mut published: BTreeMap<KeyId, KeyMetadata> = BTreeMap::new();
+    let mut entries = Vec::new();
+    for file in vault.group_files() {
+        if let Ok(entry) = SignedEntry::parse(file) {
+            if entry.entry.group == group.id {
+                entries.push(entry.hash());
+                changed |= group.take_entry(entry);
+            }
+        } else if let Ok(key) = open_key(&group.secret, group.id, file) {
+            published.insert(key.key_id(), key.metadata());
+            changed |= group.take_key(key);
+        }
+    }
+    for entry in group.entries.values().filter(|entry| !entries.contains(&entry.hash())) {
+        vault.publish(&entry.encode())?;
+    }
+    for (id, key) in &group.keys {
+        if published.get(id) != Some(&key.metadata()) {
+            publish_key(vault, group, key, rng)?;
+        }
+    }
+    if changed {
+        device.save(rng)?;
+    }
+    Ok(())
+}
+
+fn publish_key(
+    vault: &mut Vault,
+    group: &Group,
+    key: &GroupKey,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let file = seal_key(&group.secret, group.id, group.epoch, key, rng)?;
+    let (group, id) = (group.id, key.key_id());
+    vault.publish_instead(&file, |content| {
+        key_file_header(content).is_ok_and(|header| header.group == group && header.key_id == id)
+    })?;
+    Ok(())
+}
+
+/// Makes a group of one, if this device is in none.
+fn ensure(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    now: u64,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    if device.group.is_some() {
+        return Ok(());
+    }
+    let id = GroupId::generate(rng);
+    let entry = Entry {
+        group: id,
+        kind: Kind::Create,
+        subject: device.id(),
+        dsk: device.keys().dsk().public_key(),
+        mk: device.keys().mk_public(),
+        name: device.name().clone(),
+        actor: device.id(),
+        method: None,
+        time: now,
+        parents: Vec::new(),
+    };
+    let signer = device.keys().dsk().public_key();
+    let mut group = Group::new(id, Epoch(1), GroupSecret::generate(rng), signer);
+    group.take_entry(SignedEntry::sign(entry, device.keys()));
+    device.group = Some(group);
+    device.save(rng)?;
+    refresh(vault, device, rng)
+}
+
+/// Finds the key to present for a passkey, or makes and publishes one. It is durable when this
+/// returns.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub fn key_for(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    tuple: &KeyTuple,
+    algorithm: Algorithm,
+    now: u64,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<KeyId, GroupError> {
+    ensure(vault, device, now, rng)?;
+    if let Some(found) = selected(device, tuple, algorithm) {
+        return Ok(found);
+    }
+    let key = GroupKey {
+        tuple: tuple.clone(),
+        key: SigningKey::generate(algorithm, rng),
+        created_at: now,
+        first_presented_at: None,
+        retired: false,
+    };
+    let id = key.key_id();
+    if let Some(group) = &mut device.group {
+        group.take_key(key);
+    }
+    device.save(rng)?;
+    refresh(vault, device, rng)?;
+    Ok(id)
+}
+
+fn selected(device: &DeviceStore, tuple: &KeyTuple, algorithm: Algorithm) -> Option<KeyId> {
+    let group = device.group.as_ref()?;
+    let keys = group.keys.values().filter(|key| key.tuple == *tuple);
+    select(keys.map(GroupKey::metadata), algorithm).map(|key| key.key_id)
+}
+
+/// Returns a key of this device's group.
+pub fn key(device: &DeviceStore, id: KeyId) -> Option<&SigningKey> {
+    device.group.as_ref()?.keys.get(&id).map(|key| &key.key)
+}
+
+/// Notes that a relying party gets to see a key. To be called when the answer is released.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub fn presented(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    id: KeyId,
+    now: u64,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let Some(key) = device.group.as_mut().and_then(|group| group.keys.get_mut(&id)) else {
+        return Ok(());
+    };
+    if key.merge(key.created_at, Some(now), key.retired) {
+        device.save(rng)?;
+        refresh(vault, device, rng)?;
+    }
+    Ok(())
+}
+
+/// What this device says of itself in a join.
+pub fn join_config<'a>(
+    vault: &Vault,
+    device: &'a DeviceStore,
+    member: &'a MemberKey,
+    method: Method,
+) -> JoinConfig<'a> {
+    JoinConfig {
+        keys: device.keys(),
+        member,
+        vault: vault.id(),
+        name: device.name().clone(),
+        method,
+    }
+}
+
+/// Tells whether this device may join another group: its own must have no other member.
+///
+/// # Errors
+///
+/// [`GroupError::HasMembers`].
+pub fn may_join(device: &DeviceStore) -> Result<(), GroupError> {
+    match status(device).members.len() {
+        0 | 1 => Ok(()),
+        _ => Err(GroupError::HasMembers),
+    }
+}
+
+/// Returns this device's own keys, to be taken along into another group.
+pub fn own_keys(device: &DeviceStore) -> Vec<&GroupKey> {
+    device.group.iter().flat_map(|group| group.keys.values()).collect()
+}
+
+/// Goes over into the group that was granted, with all own keys. Called after the granter's
+/// acknowledgement.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub fn commit_join(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    granted: Granted,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let Granted { granter, group, secret, keys, .. } = granted;
+    let mut joined = Group::new(group.id, group.epoch, secret, granter.dsk);
+    let own = device.group.take().map(|own| own.keys).unwrap_or_default();
+    for key in own.into_values().chain(keys) {
+        joined.take_key(key);
+    }
+    device.group = Some(joined);
+    device.save(rng)?;
+    vault.refresh()?;
+    refresh(vault, device, rng)
+}
+
+/// The group to offer, made if there is none yet.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub(crate) fn offer(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    now: u64,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(GroupId, Epoch, Members), GroupError> {
+    ensure(vault, device, now, rng)?;
+    let group = device.group.as_ref().map(|group| {
+        (group.id, group.epoch, group.members(device.id()))
+    });
+    group.ok_or(GroupError::Key(IdentityError::Key))
+}
+
+/// Lets a device in: stores its keys and signs its entry.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub(crate) fn commit_grant(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    joiner: &Peer,
+    keys: Vec<GroupKey>,
+    now: u64,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let this = device.id();
+    let Some(group) = &device.group else {
+        return Err(GroupError::Key(IdentityError::Key));
+    };
+    let entry = Entry {
+        group: group.id,
+        kind: Kind::Add,
+        subject: joiner.device,
+        dsk: joiner.dsk.clone(),
+        mk: joiner.mk,
+        name: joiner.name.clone(),
+        actor: this,
+        method: Some(joiner.method),
+        time: now,
+        parents: group.members(this).heads(),
+    };
+    let entry = SignedEntry::sign(entry, device.keys());
+    if let Some(group) = &mut device.group {
+        keys.into_iter().for_each(|key| {
+            group.take_key(key);
+        });
+        group.take_entry(entry);
+    }
+    device.save(rng)?;
+    refresh(vault, device, rng)
+}

@@ -1,0 +1,477 @@
+//! The vault: a folder of encrypted files that any file sync can carry. Files are known by their
+//! content, so conflict copies of any name are read too (see `docs/vault.md`).
+
+mod header;
+mod passkey;
+mod sealed;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use handfast_proto::cbor::{self, Map, Value};
+use handfast_proto::ids::{CredentialId, RpId};
+use handfast_proto::trust::{DeviceId, DeviceName, MemberKey, VaultId};
+use rand_core::CryptoRngCore;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+pub use passkey::Passkey;
+
+use self::header::{Header, VaultKey};
+use self::sealed::{Fault, FileKey, Kind};
+use crate::disk::{is_hidden, random_name, write_atomically};
+use crate::passphrase::{Passphrase, StretchError, Stretching};
+
+/// The header's file.
+const HEADER: &str = "vault.handfast";
+
+/// Why a vault cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// There is one already.
+    #[error("there is a vault in {} already", .0.display())]
+    Exists(PathBuf),
+    /// The header cannot be read.
+    #[error("the vault's header is damaged")]
+    HeaderDamaged,
+    /// The operating system refused something.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is none.
+    #[error("there is no vault in {}", .0.display())]
+    Missing(PathBuf),
+    /// It is of a newer version.
+    #[error("the vault has format {0}, which a newer version of Handfast made")]
+    NewerFormat(u64),
+    /// The pass phrase cannot be stretched.
+    #[error("the vault cannot be opened: {0}")]
+    Stretch(#[from] StretchError),
+    /// The pass phrase is wrong.
+    #[error("the pass phrase is wrong")]
+    WrongPassphrase,
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> VaultError {
+    let path = path.to_owned();
+    move |source| VaultError::Io { path, source }
+}
+
+/// How a new vault is made.
+#[derive(Clone, Copy, Debug)]
+pub struct InitOptions {
+    /// Whether the vault is only for tests: then approval without a person can be asked for.
+    pub for_tests: bool,
+    /// How its pass phrase is stretched.
+    pub stretching: Stretching,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self { for_tests: false, stretching: Stretching::DEFAULT }
+    }
+}
+
+/// A device that opened the vault.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaultDevice {
+    /// The device.
+    pub id: DeviceId,
+    /// What its owner calls it.
+    pub name: DeviceName,
+    /// When it first opened the vault, seconds since 1970.
+    pub since: u64,
+}
+
+/// An open vault.
+pub struct Vault {
+    folder: PathBuf,
+    header: Header,
+    key: VaultKey,
+    files: FileKey,
+    stamps: HashMap<PathBuf, Stamp>,
+    passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
+    by_rp: HashMap<RpId, Vec<CredentialId>>,
+    devices: BTreeMap<DeviceId, VaultDevice>,
+    group: BTreeMap<PathBuf, Vec<u8>>,
+    damaged: BTreeMap<PathBuf, &'static str>,
+}
+
+/// By which an unchanged file is known without reading it.
+type Stamp = (u64, Option<SystemTime>);
+
+impl Vault {
+    /// Makes a vault.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Exists`] and [`VaultError::Io`].
+    pub fn init(
+        folder: &Path,
+        passphrase: &Passphrase,
+        options: InitOptions,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<Self, VaultError> {
+        let path = folder.join(HEADER);
+        if path.exists() {
+            return Err(VaultError::Exists(folder.to_owned()));
+        }
+        let (mut id, mut salt, mut key) = ([0; 16], [0; 16], Zeroizing::new([0; 32]));
+        rng.fill_bytes(&mut id);
+        rng.fill_bytes(&mut salt);
+        rng.fill_bytes(key.as_mut());
+        let InitOptions { for_tests, stretching } = options;
+        let header = Header { id: VaultId(id), stretching, salt, for_tests };
+        let bytes = header.seal(passphrase, &key, rng)?;
+        write_atomically(&path, &bytes).map_err(at(&path))?;
+        Self::with_key(folder, header, key)
+    }
+
+    /// Opens a vault.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`]. Damaged files other than the header are no error: see [`Self::damaged`].
+    pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
+        let path = folder.join(HEADER);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(VaultError::Missing(folder.to_owned()));
+            }
+            Err(error) => return Err(at(&path)(error)),
+        };
+        let (header, wrapped) = Header::parse(&bytes)?;
+        let key = header.open(&wrapped, passphrase)?;
+        Self::with_key(folder, header, key)
+    }
+
+    /// Returns whether there is a vault in a folder.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(HEADER).exists()
+    }
+
+    fn with_key(folder: &Path, header: Header, key: VaultKey) -> Result<Self, VaultError> {
+        let mut vault = Self {
+            files: FileKey::derive(header.id, &key),
+            folder: folder.to_owned(),
+            header,
+            key,
+            stamps: HashMap::new(),
+            passkeys: HashMap::new(),
+            by_rp: HashMap::new(),
+            devices: BTreeMap::new(),
+            group: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+        };
+        vault.refresh()?;
+        Ok(vault)
+    }
+
+    /// Reads what changed in the folder since it was last read.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`] if the folder cannot be listed.
+    pub fn refresh(&mut self) -> Result<(), VaultError> {
+        for kind in Kind::ALL {
+            let folder = self.folder.join(kind.folder());
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(at(&folder)(error)),
+            };
+            for entry in entries {
+                let path = entry.map_err(at(&folder))?.path();
+                if !is_hidden(&path) {
+                    self.look_at(kind, path);
+                }
+            }
+        }
+        self.group.retain(|path, _| path.exists());
+        self.damaged.retain(|path, _| path.exists());
+        Ok(())
+    }
+
+    fn look_at(&mut self, kind: Kind, path: PathBuf) {
+        // A file that vanishes while we look has been replaced; the next look finds the new one.
+        let Ok(metadata) = fs::metadata(&path) else {
+            return;
+        };
+        let stamp = (metadata.len(), metadata.modified().ok());
+        if !metadata.is_file() || self.stamps.get(&path) == Some(&stamp) {
+            return;
+        }
+        let Ok(bytes) = fs::read(&path) else {
+            self.damaged.insert(path, "it cannot be read");
+            return;
+        };
+        match self.take(kind, &path, &bytes) {
+            Ok(()) => {
+                self.damaged.remove(&path);
+            }
+            Err(Fault::Damaged) => {
+                self.damaged.insert(path.clone(), "it is damaged, or of another vault");
+            }
+            Err(Fault::Newer) => {
+                self.damaged.insert(path.clone(), "a newer version of Handfast made it");
+            }
+            Err(Fault::Foreign) => {
+                self.damaged.insert(path.clone(), "it is no file of a vault");
+            }
+        }
+        self.stamps.insert(path, stamp);
+    }
+
+    fn take(&mut self, kind: Kind, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+        let (id, plaintext) = self.files.open(kind, bytes)?;
+        match kind {
+            Kind::Passkey => {
+                let passkey = Passkey::parse(&id, &plaintext).ok_or(Fault::Damaged)?;
+                self.index(passkey, path.to_owned());
+            }
+            Kind::Device => {
+                let device = parse_device(&plaintext).ok_or(Fault::Damaged)?;
+                self.devices
+                    .entry(device.id)
+                    .and_modify(|known| known.since = known.since.min(device.since))
+                    .or_insert(device);
+            }
+            Kind::Group => {
+                self.group.insert(path.to_owned(), plaintext.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, passkey: Passkey, path: PathBuf) {
+        match self.passkeys.get_mut(&passkey.credential_id) {
+            Some((known, _)) => known.merge(passkey),
+            None => {
+                let id = passkey.credential_id.clone();
+                self.by_rp.entry(passkey.rp_id.clone()).or_default().push(id.clone());
+                self.passkeys.insert(id, (passkey, path));
+            }
+        }
+    }
+
+    /// Returns the vault's name.
+    pub fn id(&self) -> VaultId {
+        self.header.id
+    }
+
+    /// Returns the vault's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns whether the vault is only for tests.
+    pub fn is_for_tests(&self) -> bool {
+        self.header.for_tests
+    }
+
+    /// Returns the proof of being in this vault.
+    pub fn member_key(&self) -> MemberKey {
+        MemberKey::derive(&self.key)
+    }
+
+    pub(crate) fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// Returns the files that cannot be read, and why.
+    pub fn damaged(&self) -> impl Iterator<Item = (&Path, &'static str)> {
+        self.damaged.iter().map(|(path, why)| (path.as_path(), *why))
+    }
+
+    /// Returns all passkeys that can be used.
+    pub fn passkeys(&self) -> impl Iterator<Item = &Passkey> {
+        self.passkeys.values().map(|(passkey, _)| passkey).filter(|passkey| passkey.is_usable())
+    }
+
+    /// Returns the passkeys of a site that can be used, the newest first.
+    pub fn passkeys_of(&self, rp_id: &RpId) -> Vec<&Passkey> {
+        let ids = self.by_rp.get(rp_id).map(Vec::as_slice).unwrap_or_default();
+        let mut found: Vec<&Passkey> = ids
+            .iter()
+            .filter_map(|id| self.passkeys.get(id))
+            .map(|(passkey, _)| passkey)
+            .filter(|passkey| passkey.is_usable())
+            .collect();
+        found.sort_by(|a, b| {
+            (b.created_at, &b.credential_id).cmp(&(a.created_at, &a.credential_id))
+        });
+        found
+    }
+
+    /// Returns a passkey that can be used.
+    pub fn passkey(&self, id: &CredentialId) -> Option<&Passkey> {
+        self.passkeys.get(id).map(|(passkey, _)| passkey).filter(|passkey| passkey.is_usable())
+    }
+
+    /// Stores a passkey durably. Older passkeys of the same account are marked as replaced, after
+    /// the new one is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`]; then nothing has changed, or only marks of replacement are missing.
+    pub fn store(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+        let older: Vec<CredentialId> = self
+            .passkeys_of(&passkey.rp_id)
+            .into_iter()
+            .filter(|old| {
+                old.user_handle == passkey.user_handle && old.credential_id != passkey.credential_id
+            })
+            .map(|old| old.credential_id.clone())
+            .collect();
+        let now = passkey.created_at;
+        let path = self.new_path(Kind::Passkey);
+        self.write_passkey(&passkey, &path)?;
+        self.index(passkey, path);
+        older.iter().try_for_each(|id| self.end(id, |old| old.replaced_at = Some(now)))
+    }
+
+    /// Deletes a passkey. Its file stays as a tombstone, so that no old copy brings it back.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`].
+    pub fn delete(&mut self, id: &CredentialId, now: u64) -> Result<(), VaultError> {
+        self.end(id, |passkey| passkey.deleted_at = Some(now))
+    }
+
+    fn end(
+        &mut self,
+        id: &CredentialId,
+        mark: impl FnOnce(&mut Passkey),
+    ) -> Result<(), VaultError> {
+        let Some((mut passkey, path)) = self.passkeys.remove(id) else {
+            return Ok(());
+        };
+        mark(&mut passkey);
+        let written = self.write_passkey(&passkey, &path);
+        self.passkeys.insert(id.clone(), (passkey, path));
+        written
+    }
+
+    fn write_passkey(&mut self, passkey: &Passkey, path: &Path) -> Result<(), VaultError> {
+        self.write(Kind::Passkey, passkey.credential_id.as_bytes(), &passkey.encode(), path)
+    }
+
+    fn write(
+        &mut self,
+        kind: Kind,
+        id: &[u8],
+        plaintext: &[u8],
+        path: &Path,
+    ) -> Result<(), VaultError> {
+        let file = self.files.seal(kind, id, plaintext).ok_or(VaultError::HeaderDamaged)?;
+        write_atomically(path, &file).map_err(at(path))
+    }
+
+    fn new_path(&self, kind: Kind) -> PathBuf {
+        self.folder.join(kind.folder()).join(random_name())
+    }
+
+    /// Returns the devices that opened the vault.
+    pub fn devices(&self) -> impl Iterator<Item = &VaultDevice> {
+        self.devices.values()
+    }
+
+    /// Returns whether a device other than this one is recorded: then passkeys are backed up.
+    pub fn has_other_device(&self, this: DeviceId) -> bool {
+        self.devices.keys().any(|id| *id != this)
+    }
+
+    /// Records that a device opens the vault, if it is not yet.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`].
+    pub fn record_device(&mut self, device: VaultDevice) -> Result<(), VaultError> {
+        if self.devices.contains_key(&device.id) {
+            return Ok(());
+        }
+        let plaintext = Map::new()
+            .with(1, device.id.0)
+            .with(2, device.name.as_str())
+            .with(3, device.since)
+            .encode();
+        let path = self.new_path(Kind::Device);
+        self.write(Kind::Device, &device.id.0, &plaintext, &path)?;
+        self.devices.insert(device.id, device);
+        Ok(())
+    }
+
+    /// Returns the content of the files in `group/`.
+    pub fn group_files(&self) -> impl Iterator<Item = &[u8]> {
+        self.group.values().map(Vec::as_slice)
+    }
+
+    /// Publishes a file in `group/`.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`].
+    pub fn publish(&mut self, content: &[u8]) -> Result<(), VaultError> {
+        let path = self.new_path(Kind::Group);
+        let id = random_name();
+        self.write(Kind::Group, id.as_bytes(), content, &path)?;
+        self.group.insert(path, content.to_vec());
+        Ok(())
+    }
+
+    /// Publishes a file in the place of those that hold an older form of the same.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`].
+    pub fn publish_instead(
+        &mut self,
+        content: &[u8],
+        older: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), VaultError> {
+        let mut places: Vec<PathBuf> = self
+            .group
+            .iter()
+            .filter(|(_, content)| older(content))
+            .map(|(path, _)| path.clone())
+            .collect();
+        let Some(first) = places.pop() else {
+            return self.publish(content);
+        };
+        let id = random_name();
+        self.write(Kind::Group, id.as_bytes(), content, &first)?;
+        self.group.insert(first, content.to_vec());
+        for path in places {
+            // A copy that stays is read and merged again: nothing depends on its removal.
+            let _ = fs::remove_file(&path);
+            self.group.remove(&path);
+        }
+        Ok(())
+    }
+}
+
+fn parse_device(plaintext: &[u8]) -> Option<VaultDevice> {
+    let map = cbor::decode(plaintext).ok().and_then(Value::into_map)?;
+    Some(VaultDevice {
+        id: DeviceId(map.int(1)?.as_bytes()?.try_into().ok()?),
+        name: DeviceName::parse(map.int(2)?.as_text()?).ok()?,
+        since: map.int(3)?.as_u64()?,
+    })
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vault({})", self.folder.display())
+    }
+}

@@ -1,0 +1,140 @@
+//! One passkey as a vault keeps it.
+
+use core::fmt;
+
+use handfast_proto::cbor::{self, Map, Value};
+use handfast_proto::cose::{Algorithm, CoseError, SigningKey};
+use handfast_proto::ids::{CredentialId, RpId, UserHandle};
+use zeroize::Zeroizing;
+
+/// A passkey. Times are whole seconds since 1970.
+pub struct Passkey {
+    /// Its name.
+    pub credential_id: CredentialId,
+    /// For which site.
+    pub rp_id: RpId,
+    /// For which account.
+    pub user_handle: UserHandle,
+    /// The account's name.
+    pub user_name: Option<String>,
+    /// The person's name.
+    pub display_name: Option<String>,
+    /// The signature algorithm.
+    pub algorithm: Algorithm,
+    /// When it was made.
+    pub created_at: u64,
+    /// When its names last changed.
+    pub changed_at: u64,
+    /// Since when another passkey of the same account stands in its place. It is kept, because the
+    /// answer that announced the other may have been lost.
+    pub replaced_at: Option<u64>,
+    /// Since when it is deleted.
+    pub deleted_at: Option<u64>,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl Passkey {
+    /// Makes a new passkey from its key.
+    ///
+    /// # Errors
+    ///
+    /// [`CoseError`] if the key cannot be written.
+    pub fn new(
+        credential_id: CredentialId,
+        rp_id: RpId,
+        user_handle: UserHandle,
+        key: &SigningKey,
+        now: u64,
+    ) -> Result<Self, CoseError> {
+        Ok(Self {
+            credential_id,
+            rp_id,
+            user_handle,
+            user_name: None,
+            display_name: None,
+            algorithm: key.algorithm(),
+            created_at: now,
+            changed_at: now,
+            replaced_at: None,
+            deleted_at: None,
+            pkcs8: key.to_pkcs8_der()?,
+        })
+    }
+
+    /// Returns the private key.
+    ///
+    /// # Errors
+    ///
+    /// [`CoseError`] if it cannot be read.
+    pub fn key(&self) -> Result<SigningKey, CoseError> {
+        SigningKey::from_pkcs8_der(&self.pkcs8)
+    }
+
+    /// Returns whether it can be used: neither replaced nor deleted.
+    pub fn is_usable(&self) -> bool {
+        self.replaced_at.is_none() && self.deleted_at.is_none()
+    }
+
+    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let map = Map::new()
+            .with(1, self.credential_id.as_bytes())
+            .with(2, self.rp_id.as_str())
+            .with(3, self.user_handle.as_bytes())
+            .with_some(4, self.user_name.as_deref())
+            .with_some(5, self.display_name.as_deref())
+            .with(6, self.pkcs8.as_slice())
+            .with(7, self.created_at)
+            .with(8, self.changed_at)
+            .with_some(9, self.replaced_at)
+            .with_some(10, self.deleted_at);
+        Zeroizing::new(map.encode())
+    }
+
+    pub(super) fn parse(id: &[u8], plaintext: &[u8]) -> Option<Self> {
+        let map = cbor::decode(plaintext).ok()?.into_map()?;
+        let pkcs8 = Zeroizing::new(map.int(6)?.as_bytes()?.to_vec());
+        let text = |key| map.int(key).and_then(Value::as_text).map(str::to_owned);
+        let credential_id = map.int(1)?.as_bytes()?;
+        (credential_id == id).then_some(())?;
+        Some(Self {
+            credential_id: CredentialId::from_bytes(credential_id).ok()?,
+            rp_id: RpId::parse(map.int(2)?.as_text()?).ok()?,
+            user_handle: UserHandle::from_bytes(map.int(3)?.as_bytes()?).ok()?,
+            user_name: text(4),
+            display_name: text(5),
+            algorithm: SigningKey::from_pkcs8_der(&pkcs8).ok()?.algorithm(),
+            created_at: map.int(7)?.as_u64()?,
+            changed_at: map.int(8)?.as_u64()?,
+            replaced_at: map.int(9).and_then(Value::as_u64),
+            deleted_at: map.int(10).and_then(Value::as_u64),
+            pkcs8,
+        })
+    }
+
+    /// Takes over what another version of it knows: the newest names, and its end for good.
+    pub(super) fn merge(&mut self, other: Self) {
+        if other.changed_at > self.changed_at {
+            self.user_name = other.user_name;
+            self.display_name = other.display_name;
+            self.changed_at = other.changed_at;
+        }
+        self.replaced_at = earliest(self.replaced_at, other.replaced_at);
+        self.deleted_at = earliest(self.deleted_at, other.deleted_at);
+    }
+}
+
+fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl fmt::Debug for Passkey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passkey")
+            .field("rp_id", &self.rp_id)
+            .field("credential_id", &self.credential_id)
+            .finish_non_exhaustive()
+    }
+}
