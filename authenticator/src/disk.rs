@@ -38,5 +38,6 @@ pub(crate) fn random_name() -> String {
 
 /// Returns whether a file is one that nobody finished, or that is not for us.
 pub(crate) fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
+    path.file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with('.'))
 }

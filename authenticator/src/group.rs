@@ -68,7 +68,11 @@ pub struct Status {
 /// Tells who is in this device's group.
 pub fn status(device: &DeviceStore) -> Status {
     let Some(group) = &device.group else {
-        return Status { group: None, members: Vec::new(), keys: 0 };
+        return Status {
+            group: None,
+            members: Vec::new(),
+            keys: 0,
+        };
     };
     let members = group.members(device.id());
     let line = |member: &handfast_proto::trust::entry::Member| MemberStatus {
@@ -113,7 +117,11 @@ pub fn refresh(
             changed |= group.take_key(key);
         }
     }
-    for entry in group.entries.values().filter(|entry| !entries.contains(&entry.hash())) {
+    for entry in group
+        .entries
+        .values()
+        .filter(|entry| !entries.contains(&entry.hash()))
+    {
         vault.publish(&entry.encode())?;
     }
     for (id, key) in &group.keys {
@@ -229,7 +237,11 @@ pub fn presented(
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    let Some(key) = device.group.as_mut().and_then(|group| group.keys.get_mut(&id)) else {
+    let Some(key) = device
+        .group
+        .as_mut()
+        .and_then(|group| group.keys.get_mut(&id))
+    else {
         return Ok(());
     };
     if key.merge(key.created_at, Some(now), key.retired) {
@@ -269,7 +281,11 @@ pub fn may_join(device: &DeviceStore) -> Result<(), GroupError> {
 
 /// Returns this device's own keys, to be taken along into another group.
 pub fn own_keys(device: &DeviceStore) -> Vec<&GroupKey> {
-    device.group.iter().flat_map(|group| group.keys.values()).collect()
+    device
+        .group
+        .iter()
+        .flat_map(|group| group.keys.values())
+        .collect()
 }
 
 /// Goes over into the group that was granted, with all own keys. Called after the granter's
@@ -284,7 +300,13 @@ pub fn commit_join(
     granted: Granted,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    let Granted { granter, group, secret, keys, .. } = granted;
+    let Granted {
+        granter,
+        group,
+        secret,
+        keys,
+        ..
+    } = granted;
     let mut joined = Group::new(group.id, group.epoch, secret, granter.dsk);
     let own = device.group.take().map(|own| own.keys).unwrap_or_default();
     for key in own.into_values().chain(keys) {
@@ -308,9 +330,10 @@ pub(crate) fn offer(
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(GroupId, Epoch, Members), GroupError> {
     ensure(vault, device, now, rng)?;
-    let group = device.group.as_ref().map(|group| {
-        (group.id, group.epoch, group.members(device.id()))
-    });
+    let group = device
+        .group
+        .as_ref()
+        .map(|group| (group.id, group.epoch, group.members(device.id())));
     group.ok_or(GroupError::Key(IdentityError::Key))
 }
 

@@ -18,9 +18,16 @@ impl Home {
         variable: impl Fn(&str) -> Option<OsString>,
         vault: Option<PathBuf>,
     ) -> Option<Self> {
-        let folder = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = |name: &str| {
+            variable(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let home = match folder("HANDFAST_HOME") {
-            Some(home) => Self { vault: home.join("vault"), device: home.join("device") },
+            Some(home) => Self {
+                vault: home.join("vault"),
+                device: home.join("device"),
+            },
             None => {
                 let user = folder("HOME");
                 let below = |name, default: &str| {
@@ -32,7 +39,10 @@ impl Home {
                 }
             }
         };
-        Some(Self { vault: vault.unwrap_or(home.vault), ..home })
+        Some(Self {
+            vault: vault.unwrap_or(home.vault),
+            ..home
+        })
     }
 }
 
@@ -42,7 +52,10 @@ mod tests {
 
     fn find(variables: &[(&str, &str)], vault: Option<&str>) -> Option<Home> {
         let value = |name: &str| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| OsString::from(value))
         };
         Home::find(value, vault.map(PathBuf::from))
     }
@@ -56,7 +69,14 @@ mod tests {
 
     #[test]
     fn without_it_the_desktop_conventions_hold() {
-        let home = find(&[("HOME", "/u"), ("XDG_STATE_HOME", "/s"), ("XDG_DATA_HOME", "")], None);
+        let home = find(
+            &[
+                ("HOME", "/u"),
+                ("XDG_STATE_HOME", "/s"),
+                ("XDG_DATA_HOME", ""),
+            ],
+            None,
+        );
         let home = home.unwrap();
         assert_eq!(home.vault, PathBuf::from("/u/.local/share/handfast/vault"));
         assert_eq!(home.device, PathBuf::from("/s/handfast"));

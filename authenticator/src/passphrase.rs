@@ -3,6 +3,7 @@
 use core::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use rand_core::CryptoRngCore;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -13,7 +14,9 @@ impl Passphrase {
     /// Takes the text; ends of line after it are not part of it.
     pub fn new(text: impl Into<String>) -> Self {
         let text = Zeroizing::new(text.into());
-        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        Self(Zeroizing::new(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        ))
     }
 
     /// Returns whether there is nothing.
@@ -54,10 +57,18 @@ pub struct Stretching {
 
 impl Stretching {
     /// 64 MiB, three passes, one lane.
-    pub const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+    pub const DEFAULT: Self = Self {
+        memory_kib: 64 * 1024,
+        passes: 3,
+        lanes: 1,
+    };
 
     /// The least that is accepted: 19 MiB, one pass. For tests.
-    pub const LEAST: Self = Self { memory_kib: 19 * 1024, passes: 1, lanes: 1 };
+    pub const LEAST: Self = Self {
+        memory_kib: 19 * 1024,
+        passes: 1,
+        lanes: 1,
+    };
 
     /// Takes parameters: 19 MiB to 1 GiB, 1 to 64 passes, 1 to 16 lanes.
     ///
@@ -69,7 +80,11 @@ impl Stretching {
             && (1..=64).contains(&passes)
             && (1..=16).contains(&lanes);
         if bounded {
-            Ok(Self { memory_kib, passes, lanes })
+            Ok(Self {
+                memory_kib,
+                passes,
+                lanes,
+            })
         } else {
             Err(StretchError::OutOfBounds)
         }
@@ -98,4 +113,31 @@ impl Stretching {
             .map_err(|_| StretchError::OutOfMemory)?;
         Ok(key)
     }
+}
+
+/// Proposes a pass phrase: six words of five letters that can be spoken, 16 random bits each.
+pub fn propose(rng: &mut dyn CryptoRngCore) -> Zeroizing<String> {
+    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
+    const VOWELS: &[u8; 4] = b"aiou";
+    let mut phrase = Zeroizing::new(String::with_capacity(6 * 6));
+    for word in 0..6 {
+        if word > 0 {
+            phrase.push(' ');
+        }
+        let bits = usize::try_from(rng.next_u32()).unwrap_or_default();
+        let letters = [
+            CONSONANTS.get(bits & 15),
+            VOWELS.get(bits >> 4 & 3),
+            CONSONANTS.get(bits >> 6 & 15),
+            VOWELS.get(bits >> 10 & 3),
+            CONSONANTS.get(bits >> 12 & 15),
+        ];
+        phrase.extend(
+            letters
+                .into_iter()
+                .flatten()
+                .map(|&letter| char::from(letter)),
+        );
+    }
+    phrase
 }

@@ -21,22 +21,34 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new(id: GroupId, epoch: Epoch, secret: GroupSecret, signer: CoseKey) -> Self {
-        Self { id, epoch, secret, signer, keys: BTreeMap::new(), entries: BTreeMap::new() }
+        Self {
+            id,
+            epoch,
+            secret,
+            signer,
+            keys: BTreeMap::new(),
+            entries: BTreeMap::new(),
+        }
     }
 
     /// Returns the members as this device knows them.
     pub(crate) fn members(&self, this: DeviceId) -> Members {
         let entries: Vec<SignedEntry> = self.entries.values().cloned().collect();
-        Members::read(&entries, self.id, &Anchor { device: this, signer: self.signer.clone() })
+        Members::read(
+            &entries,
+            self.id,
+            &Anchor {
+                device: this,
+                signer: self.signer.clone(),
+            },
+        )
     }
 
     /// Takes in a key, or what it knows more of a key that is here. Tells whether that changed
     /// anything.
     pub(crate) fn take_key(&mut self, key: GroupKey) -> bool {
         match self.keys.get_mut(&key.key_id()) {
-            Some(known) => {
-                known.merge(key.created_at, key.first_presented_at, key.retired)
-            }
+            Some(known) => known.merge(key.created_at, key.first_presented_at, key.retired),
             None => {
                 self.keys.insert(key.key_id(), key);
                 true
@@ -56,8 +68,11 @@ impl Group {
             let file = seal_key(&self.secret, self.id, self.epoch, key, rng).ok()?;
             keys.push(Value::from(file));
         }
-        let entries: Vec<Value> =
-            self.entries.values().map(|entry| entry.encode().into()).collect();
+        let entries: Vec<Value> = self
+            .entries
+            .values()
+            .map(|entry| entry.encode().into())
+            .collect();
         let map = Map::new()
             .with(1, self.id.0)
             .with(2, self.epoch.0)

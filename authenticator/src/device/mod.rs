@@ -94,7 +94,13 @@ impl MachineId {
 
     /// Takes any bytes as a machine's name.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(b"handfast-machine/v1").chain_update(bytes).finalize().into())
+        Self(
+            Sha256::new()
+                .chain_update(b"handfast-machine/v1")
+                .chain_update(bytes)
+                .finalize()
+                .into(),
+        )
     }
 }
 
@@ -149,7 +155,16 @@ impl DeviceStore {
         rng.fill_bytes(&mut salt);
         let (key, machine_tag) = derive(vault, &salt, machine);
         let keys = DeviceKeys::generate(rng);
-        let store = Self { path, salt, machine_tag, key, keys, name, pin: None, group: None };
+        let store = Self {
+            path,
+            salt,
+            machine_tag,
+            key,
+            keys,
+            name,
+            pin: None,
+            group: None,
+        };
         store.save(rng)?;
         Ok(store)
     }
@@ -169,7 +184,10 @@ impl DeviceStore {
             Err(error) => return Err(at(&path)(error)),
         };
         let damaged = || DeviceError::Damaged(path.clone());
-        let map = cbor::decode(&bytes).ok().and_then(Value::into_map).ok_or_else(damaged)?;
+        let map = cbor::decode(&bytes)
+            .ok()
+            .and_then(Value::into_map)
+            .ok_or_else(damaged)?;
         if map.int(1).and_then(Value::as_text) != Some(KIND) {
             return Err(damaged());
         }
@@ -181,18 +199,34 @@ impl DeviceStore {
         let outer = Outer::read(&map).ok_or_else(damaged)?;
         let (key, machine_tag) = derive(vault, &outer.salt, machine);
         let aad = public(&outer.salt, &outer.machine_tag).encode();
-        let payload = Payload { msg: outer.sealed.as_slice(), aad: &aad };
+        let payload = Payload {
+            msg: outer.sealed.as_slice(),
+            aad: &aad,
+        };
         let opened = Aes256Gcm::new(key.as_ref().into())
             .decrypt(Nonce::from_slice(&outer.nonce), payload)
             .map(Zeroizing::new);
         let Ok(plaintext) = opened else {
             let same = bool::from(machine_tag.ct_eq(&outer.machine_tag));
-            return Err(if same { damaged() } else { DeviceError::OtherMachine(path) });
+            return Err(if same {
+                damaged()
+            } else {
+                DeviceError::OtherMachine(path)
+            });
         };
         let content = cbor::decode(&plaintext).ok().and_then(Value::into_map);
         let content = content.ok_or_else(damaged)?;
         let (keys, name, pin, group) = read_content(&content).ok_or_else(damaged)?;
-        Ok(Self { path, salt: outer.salt, machine_tag, key, keys, name, pin, group })
+        Ok(Self {
+            path,
+            salt: outer.salt,
+            machine_tag,
+            key,
+            keys,
+            name,
+            pin,
+            group,
+        })
     }
 
     /// Returns whether there is a device store in a folder.
@@ -261,7 +295,11 @@ impl DeviceStore {
         let verifier = pin.clone();
         self.save(rng)?;
         if !verifier.matches(attempt) {
-            return Ok(if left == 0 { PinCheck::Blocked } else { PinCheck::Wrong(left) });
+            return Ok(if left == 0 {
+                PinCheck::Blocked
+            } else {
+                PinCheck::Wrong(left)
+            });
         }
         if let Some(pin) = &mut self.pin {
             pin.tries = TRIES;
@@ -290,7 +328,13 @@ impl DeviceStore {
         let public = public(&self.salt, &self.machine_tag);
         let aad = public.encode();
         let sealed = Aes256Gcm::new(self.key.as_ref().into())
-            .encrypt(Nonce::from_slice(&nonce), Payload { msg: &content, aad: &aad })
+            .encrypt(
+                Nonce::from_slice(&nonce),
+                Payload {
+                    msg: &content,
+                    aad: &aad,
+                },
+            )
             .map_err(|_| DeviceError::Damaged(self.path.clone()))?;
         let file = public.with(5, nonce).with(6, sealed).encode();
         write_atomically(&self.path, &file).map_err(at(&self.path))
@@ -322,15 +366,15 @@ impl Outer {
 }
 
 fn public(salt: &[u8; 32], machine_tag: &[u8; 16]) -> Map {
-    Map::new().with(1, KIND).with(2, FORMAT).with(3, salt).with(4, machine_tag)
+    Map::new()
+        .with(1, KIND)
+        .with(2, FORMAT)
+        .with(3, salt)
+        .with(4, machine_tag)
 }
 
 /// The store's key, and a tag by which a store of another machine is told from a damaged one.
-fn derive(
-    vault: &Vault,
-    salt: &[u8; 32],
-    machine: &MachineId,
-) -> (Zeroizing<[u8; 32]>, [u8; 16]) {
+fn derive(vault: &Vault, salt: &[u8; 32], machine: &MachineId) -> (Zeroizing<[u8; 32]>, [u8; 16]) {
     let hkdf = Hkdf::<Sha256>::new(Some(salt), vault.key());
     let (mut key, mut tag) = (Zeroizing::new([0; 32]), [0; 16]);
     // The only error is a length above 8160 bytes.

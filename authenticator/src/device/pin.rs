@@ -49,7 +49,12 @@ impl PinVerifier {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
         let hash = *stretching.stretch(pin.as_bytes(), &salt)?;
-        Ok(Self { salt, stretching, hash, tries: TRIES })
+        Ok(Self {
+            salt,
+            stretching,
+            hash,
+            tries: TRIES,
+        })
     }
 
     pub(super) fn matches(&self, pin: &str) -> bool {
@@ -58,12 +63,25 @@ impl PinVerifier {
     }
 
     pub(super) fn to_map(&self) -> Map {
-        let parts: Vec<Value> = self.stretching.parts().into_iter().map(Value::from).collect();
-        Map::new().with(1, self.salt).with(2, parts).with(3, self.hash).with(4, self.tries)
+        let parts: Vec<Value> = self
+            .stretching
+            .parts()
+            .into_iter()
+            .map(Value::from)
+            .collect();
+        Map::new()
+            .with(1, self.salt)
+            .with(2, parts)
+            .with(3, self.hash)
+            .with(4, self.tries)
     }
 
     pub(super) fn parse(map: &Map) -> Option<Self> {
-        let parts = map.int(2)?.as_array()?.iter().map(|part| part.as_u64()?.try_into().ok());
+        let parts = map
+            .int(2)?
+            .as_array()?
+            .iter()
+            .map(|part| part.as_u64()?.try_into().ok());
         let [memory, passes, lanes] = parts.collect::<Option<Vec<u32>>>()?.try_into().ok()?;
         Some(Self {
             salt: map.int(1)?.as_bytes()?.try_into().ok()?,

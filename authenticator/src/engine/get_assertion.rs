@@ -33,11 +33,18 @@ impl Authenticator {
             .iter()
             .filter_map(|id| self.vault.passkey(id))
             .map(|passkey| {
-                Account::new(passkey.user_name.as_deref(), passkey.display_name.as_deref())
+                Account::new(
+                    passkey.user_name.as_deref(),
+                    passkey.display_name.as_deref(),
+                )
             })
             .collect();
         let wants_key = cmtg_key::requested(&request.extensions);
-        let prompt = Prompt::SignIn { rp_id, accounts, shares_group_key: wants_key };
+        let prompt = Prompt::SignIn {
+            rp_id,
+            accounts,
+            shares_group_key: wants_key,
+        };
         let (chosen, verified) = approved(self.ask(&prompt, session, turn), verify)?;
         let chosen = found.get(chosen).ok_or(Status::OPERATION_DENIED)?;
         self.assert(request, chosen, wants_key, verified, turn)
@@ -78,8 +85,7 @@ impl Authenticator {
             .as_ref()
             .map(|prepared| Map::new().with(cmtg_key::NAME, prepared.signed_output()));
         let flags = self.flags(verified);
-        let auth_data =
-            AuthenticatorData::build(request.rp_id.hash(), flags, 0, None, extensions);
+        let auth_data = AuthenticatorData::build(request.rp_id.hash(), flags, 0, None, extensions);
         let unsigned = prepared.map(|prepared| {
             let output = prepared.finish(auth_data.as_bytes(), &request.client_data_hash);
             Map::new().with(cmtg_key::NAME, output)

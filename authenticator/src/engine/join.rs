@@ -1,8 +1,6 @@
 use handfast_proto::ctap2::Status;
 use handfast_proto::trust::Method;
-use handfast_proto::trust::join::{
-    AwaitingMerge, Granter, JoinError, OfferedGroup, PendingGrant,
-};
+use handfast_proto::trust::join::{AwaitingMerge, Granter, JoinError, OfferedGroup, PendingGrant};
 
 use super::{Authenticator, Prompt, Refused, Session, Turn, approved, printable};
 use crate::group;
@@ -17,7 +15,10 @@ pub(super) enum Joining {
 
 /// Every mismatch is answered alike; only the owner learns which it was.
 fn refused(error: JoinError) -> Refused {
-    Refused::noted(Status::OTHER, format!("A device tried to join your trust group: {error}"))
+    Refused::noted(
+        Status::OTHER,
+        format!("A device tried to join your trust group: {error}"),
+    )
 }
 
 impl Authenticator {

@@ -17,7 +17,11 @@ impl Authenticator {
         session: &Session,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
-        let algorithm = request.algorithms.iter().copied().find_map(Algorithm::from_id);
+        let algorithm = request
+            .algorithms
+            .iter()
+            .copied()
+            .find_map(Algorithm::from_id);
         let algorithm = algorithm.ok_or(Status::UNSUPPORTED_ALGORITHM)?;
         if request.user_presence == Some(false) {
             return Err(Status::INVALID_OPTION.into());
@@ -30,7 +34,11 @@ impl Authenticator {
             return Err(Status::INVALID_PARAMETER.into());
         }
         let rp_id = &request.rp.id;
-        let here = |id| self.vault.passkey(id).is_some_and(|passkey| passkey.rp_id == *rp_id);
+        let here = |id| {
+            self.vault
+                .passkey(id)
+                .is_some_and(|passkey| passkey.rp_id == *rp_id)
+        };
         if request.exclude.iter().any(here) {
             // Only to a person who is there may a site learn that a passkey is.
             let answer = self.ask(&Prompt::Excluded { rp_id }, session, turn);
@@ -61,10 +69,10 @@ impl Authenticator {
         turn.rng.fill_bytes(&mut id);
         let id = CredentialId::from_bytes(&id).map_err(Refused::storage)?;
         let (rp_id, user) = (&request.rp.id, &request.user);
-        let name = |name: &Option<String>| name.as_deref().map(|name| truncate_name(name).to_owned());
-        let mut passkey =
-            Passkey::new(id.clone(), rp_id.clone(), user.id.clone(), &key, turn.now)
-                .map_err(Refused::storage)?;
+        let name =
+            |name: &Option<String>| name.as_deref().map(|name| truncate_name(name).to_owned());
+        let mut passkey = Passkey::new(id.clone(), rp_id.clone(), user.id.clone(), &key, turn.now)
+            .map_err(Refused::storage)?;
         passkey.user_name = name(&user.name);
         passkey.display_name = name(&user.display_name);
         self.vault.store(passkey).map_err(Refused::storage)?;

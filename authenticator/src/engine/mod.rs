@@ -70,7 +70,10 @@ struct Turn<'a> {
 impl Authenticator {
     /// Begins a session.
     pub fn session(&self, context: Context) -> Session {
-        Session { context, joining: Joining::None }
+        Session {
+            context,
+            joining: Joining::None,
+        }
     }
 
     /// Returns the answer of authenticatorGetInfo, without a status byte.
@@ -96,23 +99,31 @@ impl Authenticator {
         now: u64,
     ) -> Reply {
         let mut turn = Turn { person, rng, now };
-        let answered = Command::parse(request).map_err(Refused::from).and_then(|command| {
-            self.read_folder(&mut turn)?;
-            match command {
-                Command::MakeCredential(request) => {
-                    self.make_credential(&request, session, &mut turn)
+        let answered = Command::parse(request)
+            .map_err(Refused::from)
+            .and_then(|command| {
+                self.read_folder(&mut turn)?;
+                match command {
+                    Command::MakeCredential(request) => {
+                        self.make_credential(&request, session, &mut turn)
+                    }
+                    Command::GetAssertion(request) => {
+                        self.get_assertion(&request, session, &mut turn)
+                    }
+                    Command::GetInfo => Ok(self.get_info()),
+                    Command::TrustGroup(cbor) => self.trust_group(&cbor, session, &mut turn),
+                    _ => Err(Status::INVALID_COMMAND.into()),
                 }
-                Command::GetAssertion(request) => self.get_assertion(&request, session, &mut turn),
-                Command::GetInfo => Ok(self.get_info()),
-                Command::TrustGroup(cbor) => self.trust_group(&cbor, session, &mut turn),
-                _ => Err(Status::INVALID_COMMAND.into()),
-            }
-        });
+            });
         match answered {
-            Ok(cbor) => {
-                Reply { bytes: [&[Status::OK.0], cbor.as_slice()].concat(), note: None }
-            }
-            Err(Refused { status, note }) => Reply { bytes: vec![status.0], note },
+            Ok(cbor) => Reply {
+                bytes: [&[Status::OK.0], cbor.as_slice()].concat(),
+                note: None,
+            },
+            Err(Refused { status, note }) => Reply {
+                bytes: vec![status.0],
+                note,
+            },
         }
     }
 
@@ -123,13 +134,11 @@ impl Authenticator {
     }
 
     /// Asks the person.
-    fn ask(
-        &mut self,
-        prompt: &Prompt<'_>,
-        session: &Session,
-        turn: &mut Turn<'_>,
-    ) -> Answer {
-        let mut pin = StorePin { device: &mut self.device, rng: turn.rng };
+    fn ask(&mut self, prompt: &Prompt<'_>, session: &Session, turn: &mut Turn<'_>) -> Answer {
+        let mut pin = StorePin {
+            device: &mut self.device,
+            rng: turn.rng,
+        };
         turn.person.ask(prompt, session.context.computer, &mut pin)
     }
 
@@ -159,11 +168,17 @@ struct Refused {
 
 impl Refused {
     fn storage(error: impl std::fmt::Display) -> Self {
-        Self { status: Status::OTHER, note: Some(error.to_string()) }
+        Self {
+            status: Status::OTHER,
+            note: Some(error.to_string()),
+        }
     }
 
     fn noted(status: Status, note: impl Into<String>) -> Self {
-        Self { status, note: Some(note.into()) }
+        Self {
+            status,
+            note: Some(note.into()),
+        }
     }
 }
 

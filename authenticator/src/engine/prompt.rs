@@ -34,7 +34,12 @@ pub fn printable(text: &str) -> String {
             || matches!(c, '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
             || ('\u{e0000}'..='\u{e007f}').contains(&c)
     };
-    text.chars().filter(|c| !unseen(*c)).take(64).collect::<String>().trim().to_owned()
+    text.chars()
+        .filter(|c| !unseen(*c))
+        .take(64)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// Who asks.
@@ -136,6 +141,8 @@ impl PinPad for StorePin<'_> {
 
     fn check(&mut self, pin: &str) -> PinCheck {
         // A try that could not be counted is no try.
-        self.device.check_pin(pin, self.rng).unwrap_or(PinCheck::Blocked)
+        self.device
+            .check_pin(pin, self.rng)
+            .unwrap_or(PinCheck::Blocked)
     }
 }

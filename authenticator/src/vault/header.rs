@@ -27,7 +27,12 @@ pub(super) struct Header {
 
 impl Header {
     fn public(&self) -> Map {
-        let parts: Vec<Value> = self.stretching.parts().into_iter().map(Value::from).collect();
+        let parts: Vec<Value> = self
+            .stretching
+            .parts()
+            .into_iter()
+            .map(Value::from)
+            .collect();
         Map::new()
             .with(1, KIND)
             .with(2, FORMAT)
@@ -48,7 +53,10 @@ impl Header {
         let mut nonce = [0; 12];
         rng.fill_bytes(&mut nonce);
         let aad = self.public().encode();
-        let payload = Payload { msg: key.as_ref(), aad: &aad };
+        let payload = Payload {
+            msg: key.as_ref(),
+            aad: &aad,
+        };
         let wrapped = Aes256Gcm::new(wrapping.as_ref().into())
             .encrypt(Nonce::from_slice(&nonce), payload)
             .map_err(|_| VaultError::HeaderDamaged)?;
@@ -87,7 +95,12 @@ impl Header {
             key: map.int(8)?.as_bytes()?.to_vec(),
         };
         let header = Stretching::new(memory, passes, lanes)
-            .map(|stretching| Self { id, stretching, salt, for_tests })
+            .map(|stretching| Self {
+                id,
+                stretching,
+                salt,
+                for_tests,
+            })
             .map_err(VaultError::Stretch);
         Some((header, wrapped))
     }
@@ -100,12 +113,18 @@ impl Header {
     ) -> Result<VaultKey, VaultError> {
         let wrapping = self.stretching.stretch(passphrase.as_bytes(), &self.salt)?;
         let aad = self.public().encode();
-        let payload = Payload { msg: wrapped.key.as_slice(), aad: &aad };
+        let payload = Payload {
+            msg: wrapped.key.as_slice(),
+            aad: &aad,
+        };
         let key = Aes256Gcm::new(wrapping.as_ref().into())
             .decrypt(Nonce::from_slice(&wrapped.nonce), payload)
             .map(Zeroizing::new)
             .map_err(|_| VaultError::WrongPassphrase)?;
-        let key: [u8; 32] = key.as_slice().try_into().map_err(|_| VaultError::HeaderDamaged)?;
+        let key: [u8; 32] = key
+            .as_slice()
+            .try_into()
+            .map_err(|_| VaultError::HeaderDamaged)?;
         Ok(Zeroizing::new(key))
     }
 }

@@ -77,7 +77,10 @@ pub struct InitOptions {
 
 impl Default for InitOptions {
     fn default() -> Self {
-        Self { for_tests: false, stretching: Stretching::DEFAULT }
+        Self {
+            for_tests: false,
+            stretching: Stretching::DEFAULT,
+        }
     }
 }
 
@@ -129,8 +132,16 @@ impl Vault {
         rng.fill_bytes(&mut id);
         rng.fill_bytes(&mut salt);
         rng.fill_bytes(key.as_mut());
-        let InitOptions { for_tests, stretching } = options;
-        let header = Header { id: VaultId(id), stretching, salt, for_tests };
+        let InitOptions {
+            for_tests,
+            stretching,
+        } = options;
+        let header = Header {
+            id: VaultId(id),
+            stretching,
+            salt,
+            for_tests,
+        };
         let bytes = header.seal(passphrase, &key, rng)?;
         write_atomically(&path, &bytes).map_err(at(&path))?;
         Self::with_key(folder, header, key)
@@ -220,13 +231,16 @@ impl Vault {
                 self.damaged.remove(&path);
             }
             Err(Fault::Damaged) => {
-                self.damaged.insert(path.clone(), "it is damaged, or of another vault");
+                self.damaged
+                    .insert(path.clone(), "it is damaged, or of another vault");
             }
             Err(Fault::Newer) => {
-                self.damaged.insert(path.clone(), "a newer version of Handfast made it");
+                self.damaged
+                    .insert(path.clone(), "a newer version of Handfast made it");
             }
             Err(Fault::Foreign) => {
-                self.damaged.insert(path.clone(), "it is no file of a vault");
+                self.damaged
+                    .insert(path.clone(), "it is no file of a vault");
             }
         }
         self.stamps.insert(path, stamp);
@@ -258,7 +272,10 @@ impl Vault {
             Some((known, _)) => known.merge(passkey),
             None => {
                 let id = passkey.credential_id.clone();
-                self.by_rp.entry(passkey.rp_id.clone()).or_default().push(id.clone());
+                self.by_rp
+                    .entry(passkey.rp_id.clone())
+                    .or_default()
+                    .push(id.clone());
                 self.passkeys.insert(id, (passkey, path));
             }
         }
@@ -290,12 +307,17 @@ impl Vault {
 
     /// Returns the files that cannot be read, and why.
     pub fn damaged(&self) -> impl Iterator<Item = (&Path, &'static str)> {
-        self.damaged.iter().map(|(path, why)| (path.as_path(), *why))
+        self.damaged
+            .iter()
+            .map(|(path, why)| (path.as_path(), *why))
     }
 
     /// Returns all passkeys that can be used.
     pub fn passkeys(&self) -> impl Iterator<Item = &Passkey> {
-        self.passkeys.values().map(|(passkey, _)| passkey).filter(|passkey| passkey.is_usable())
+        self.passkeys
+            .values()
+            .map(|(passkey, _)| passkey)
+            .filter(|passkey| passkey.is_usable())
     }
 
     /// Returns the passkeys of a site that can be used, the newest first.
@@ -315,7 +337,10 @@ impl Vault {
 
     /// Returns a passkey that can be used.
     pub fn passkey(&self, id: &CredentialId) -> Option<&Passkey> {
-        self.passkeys.get(id).map(|(passkey, _)| passkey).filter(|passkey| passkey.is_usable())
+        self.passkeys
+            .get(id)
+            .map(|(passkey, _)| passkey)
+            .filter(|passkey| passkey.is_usable())
     }
 
     /// Stores a passkey durably. Older passkeys of the same account are marked as replaced, after
@@ -337,7 +362,9 @@ impl Vault {
         let path = self.new_path(Kind::Passkey);
         self.write_passkey(&passkey, &path)?;
         self.index(passkey, path);
-        older.iter().try_for_each(|id| self.end(id, |old| old.replaced_at = Some(now)))
+        older
+            .iter()
+            .try_for_each(|id| self.end(id, |old| old.replaced_at = Some(now)))
     }
 
     /// Deletes a passkey. Its file stays as a tombstone, so that no old copy brings it back.
@@ -364,7 +391,12 @@ impl Vault {
     }
 
     fn write_passkey(&mut self, passkey: &Passkey, path: &Path) -> Result<(), VaultError> {
-        self.write(Kind::Passkey, passkey.credential_id.as_bytes(), &passkey.encode(), path)
+        self.write(
+            Kind::Passkey,
+            passkey.credential_id.as_bytes(),
+            &passkey.encode(),
+            path,
+        )
     }
 
     fn write(
@@ -374,7 +406,10 @@ impl Vault {
         plaintext: &[u8],
         path: &Path,
     ) -> Result<(), VaultError> {
-        let file = self.files.seal(kind, id, plaintext).ok_or(VaultError::HeaderDamaged)?;
+        let file = self
+            .files
+            .seal(kind, id, plaintext)
+            .ok_or(VaultError::HeaderDamaged)?;
         write_atomically(path, &file).map_err(at(path))
     }
 

@@ -65,7 +65,10 @@ impl FileKey {
         // The only error is a length above 8160 bytes.
         let _ = Hkdf::<Sha256>::new(Some(&vault.0), vault_key)
             .expand(b"handfast-file/v1", key.as_mut());
-        Self { vault, cipher: Aes256Gcm::new(key.as_ref().into()) }
+        Self {
+            vault,
+            cipher: Aes256Gcm::new(key.as_ref().into()),
+        }
     }
 
     fn aad(&self, kind: Kind, id: &[u8]) -> Vec<u8> {
@@ -82,8 +85,14 @@ impl FileKey {
         let mut nonce = [0; 12];
         OsRng.fill_bytes(&mut nonce);
         let aad = self.aad(kind, id);
-        let payload = Payload { msg: plaintext, aad: &aad };
-        let sealed = self.cipher.encrypt(Nonce::from_slice(&nonce), payload).ok()?;
+        let payload = Payload {
+            msg: plaintext,
+            aad: &aad,
+        };
+        let sealed = self
+            .cipher
+            .encrypt(Nonce::from_slice(&nonce), payload)
+            .ok()?;
         let file = Map::new()
             .with(1, FILE)
             .with(2, FORMAT)
@@ -102,7 +111,12 @@ impl FileKey {
         let map = match cbor::decode(file) {
             Ok(value) => value.into_map().ok_or(Fault::Foreign)?,
             // A file of ours begins with its kind, also when its end is missing.
-            Err(_) if file.windows(FILE.len()).take(8).any(|w| w == FILE.as_bytes()) => {
+            Err(_)
+                if file
+                    .windows(FILE.len())
+                    .take(8)
+                    .any(|w| w == FILE.as_bytes()) =>
+            {
                 return Err(Fault::Damaged);
             }
             Err(_) => return Err(Fault::Foreign),
@@ -110,18 +124,32 @@ impl FileKey {
         if map.int(1).and_then(Value::as_text) != Some(FILE) {
             return Err(Fault::Foreign);
         }
-        if map.int(2).and_then(Value::as_u64).is_some_and(|format| format > FORMAT) {
+        if map
+            .int(2)
+            .and_then(Value::as_u64)
+            .is_some_and(|format| format > FORMAT)
+        {
             return Err(Fault::Newer);
         }
         let parts = || {
             let nonce: [u8; 12] = map.int(4)?.as_bytes()?.try_into().ok()?;
-            Some((map.int(3)?.as_bytes()?.to_vec(), nonce, map.int(5)?.as_bytes()?))
+            Some((
+                map.int(3)?.as_bytes()?.to_vec(),
+                nonce,
+                map.int(5)?.as_bytes()?,
+            ))
         };
         let (id, nonce, sealed) = parts().ok_or(Fault::Damaged)?;
         let aad = self.aad(kind, &id);
         let plaintext = self
             .cipher
-            .decrypt(Nonce::from_slice(&nonce), Payload { msg: sealed, aad: &aad })
+            .decrypt(
+                Nonce::from_slice(&nonce),
+                Payload {
+                    msg: sealed,
+                    aad: &aad,
+                },
+            )
             .map_err(|_| Fault::Damaged)?;
         Ok((id, Zeroizing::new(plaintext)))
     }

@@ -1,0 +1,117 @@
+//! Lines from standard input, with a deadline, and without echo where a secret is typed.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::stdio::stdin;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// How often a waiting reader looks whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// No line that means anything is longer.
+const LONGEST: usize = 16 * 1024;
+
+/// What was typed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Typed {
+    /// A line, without its end.
+    Line(String),
+    /// Nothing will come any more.
+    End,
+    /// Nothing came in time.
+    TimedOut,
+    /// Nobody waits for it any more.
+    Withdrawn,
+}
+
+/// Standard input.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    buffer: Vec<u8>,
+    ended: bool,
+}
+
+impl Input {
+    /// Waits for a line.
+    pub(crate) fn line(&mut self, limit: Option<Duration>, withdrawn: &AtomicBool) -> Typed {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        loop {
+            if let Some(line) = self.take_line() {
+                return Typed::Line(line);
+            }
+            if self.ended {
+                return Typed::End;
+            }
+            if withdrawn.load(Ordering::Relaxed) {
+                return Typed::Withdrawn;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Typed::TimedOut;
+            }
+            self.wait_and_read();
+        }
+    }
+
+    /// Waits for a line that nobody should see.
+    pub(crate) fn secret(&mut self, limit: Option<Duration>, withdrawn: &AtomicBool) -> Typed {
+        let _silence = Silence::begin();
+        self.line(limit, withdrawn)
+    }
+
+    fn take_line(&mut self) -> Option<String> {
+        let end = match self.buffer.iter().position(|&byte| byte == b'\n') {
+            Some(end) => end,
+            None if self.ended && !self.buffer.is_empty() => self.buffer.len(),
+            None if self.buffer.len() > LONGEST => self.buffer.len(),
+            None => return None,
+        };
+        let rest = self.buffer.split_off(self.buffer.len().min(end + 1));
+        let line = std::mem::replace(&mut self.buffer, rest);
+        Some(String::from_utf8_lossy(&line).trim().to_owned())
+    }
+
+    fn wait_and_read(&mut self) {
+        let stdin = stdin();
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        let wait = Timespec::try_from(LOOK_EVERY).ok();
+        if !matches!(poll(&mut fds, wait.as_ref()), Ok(ready) if ready > 0) {
+            return;
+        }
+        let mut bytes = [0; 1024];
+        match rustix::io::read(stdin, &mut bytes) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.buffer.extend(bytes.iter().take(count)),
+            Err(error) if io::Error::from(error).kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.ended = true,
+        }
+    }
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+struct Silence(Option<Termios>);
+
+impl Silence {
+    fn begin() -> Self {
+        // What is no terminal shows nothing anyway.
+        let Ok(before) = tcgetattr(stdin()) else {
+            return Self(None);
+        };
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        match tcsetattr(stdin(), OptionalActions::Flush, &silent) {
+            Ok(()) => Self(Some(before)),
+            Err(_) => Self(None),
+        }
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+        }
+    }
+}

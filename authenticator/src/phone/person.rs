@@ -1,0 +1,355 @@
+//! Asking the owner: on a terminal, or by JSON lines for a program.
+
+use std::io::{Write, stderr, stdout};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::input::{Input, Typed};
+use crate::device::PinCheck;
+use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt};
+
+/// How long a prompt waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a PIN may be mistyped in one prompt.
+const ATTEMPTS: usize = 3;
+
+/// How the phone speaks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Voice {
+    /// To a person, on standard error.
+    Words,
+    /// To a program, on standard output.
+    Json,
+}
+
+impl Voice {
+    /// Says something; a program gets it as an event.
+    pub(crate) fn say(self, words: &str, event: Value) {
+        // Who closed our output does not want to hear it.
+        let _ = match self {
+            Self::Words if words.is_empty() => Ok(()),
+            Self::Words => writeln!(stderr(), "{words}"),
+            Self::Json => writeln!(stdout(), "{event}").and_then(|()| stdout().flush()),
+        };
+    }
+}
+
+/// Whether a person is asked.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+pub(crate) enum Approval {
+    /// Every time.
+    Ask,
+    /// Never. Only a vault made for tests allows it.
+    Always,
+}
+
+/// The owner of this device, asked for one ceremony.
+pub(crate) struct Asking {
+    pub(crate) voice: Voice,
+    pub(crate) approval: Approval,
+    pub(crate) input: Arc<Mutex<Input>>,
+    /// The PIN, if it is to be read from a file.
+    pub(crate) pin: Option<String>,
+    /// Set when the computer has left, so that the prompt disappears.
+    pub(crate) withdrawn: Arc<AtomicBool>,
+}
+
+impl Person for Asking {
+    fn ask(&mut self, prompt: &Prompt<'_>, computer: Computer, pin: &mut dyn PinPad) -> Answer {
+        self.show(prompt, computer, pin.is_set());
+        if let Prompt::NoPasskey { .. } = prompt {
+            return Answer::Refused;
+        }
+        if self.approval == Approval::Always {
+            let verified = self
+                .pin
+                .as_deref()
+                .is_some_and(|p| pin.check(p) == PinCheck::Right);
+            return Answer::Approved {
+                account: 0,
+                verified,
+            };
+        }
+        let input = Arc::clone(&self.input);
+        let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.decide(prompt, pin, &mut input) {
+            Ok(answer) => answer,
+            Err(Typed::Withdrawn) => {
+                self.voice.say(
+                    "The computer has left: nothing to approve any more.",
+                    json!({"event": "withdrawn"}),
+                );
+                Answer::NoAnswer
+            }
+            Err(Typed::TimedOut) => {
+                self.voice.say(
+                    "Nobody answered in a minute: refused.",
+                    json!({"event": "lapsed"}),
+                );
+                Answer::NoAnswer
+            }
+            Err(_) => Answer::Refused,
+        }
+    }
+}
+
+impl Asking {
+    fn decide(
+        &self,
+        prompt: &Prompt<'_>,
+        pin: &mut dyn PinPad,
+        input: &mut Input,
+    ) -> Result<Answer, Typed> {
+        let account = match prompt {
+            Prompt::SignIn { accounts, .. } if accounts.len() > 1 => {
+                let Some(account) = self.choose(accounts, input)? else {
+                    return Ok(Answer::Refused);
+                };
+                account
+            }
+            _ => 0,
+        };
+        // Where the PIN is typed, typing it is the approval; else a word is needed.
+        let asks_pin =
+            pin.is_set() && self.pin.is_none() && !matches!(prompt, Prompt::Excluded { .. });
+        if !asks_pin || matches!(prompt, Prompt::Join { .. }) {
+            let question = match prompt {
+                Prompt::Join { .. } => {
+                    "Do both screens show this number, and is it your computer? [y/N] "
+                }
+                Prompt::Excluded { .. } => "Tell the site so? [y/N] ",
+                _ => "Approve? [y/N] ",
+            };
+            self.ask_for(question);
+            if !is_yes(&self.line(input)?) {
+                return Ok(Answer::Refused);
+            }
+        }
+        if matches!(prompt, Prompt::Excluded { .. }) || !pin.is_set() {
+            return Ok(Answer::Approved {
+                account,
+                verified: false,
+            });
+        }
+        self.verify(account, pin, input)
+    }
+
+    fn choose(&self, accounts: &[Account], input: &mut Input) -> Result<Option<usize>, Typed> {
+        loop {
+            self.ask_for("Which account? (number, or Enter to refuse) ");
+            let line = self.line(input)?;
+            if line.is_empty() || line.eq_ignore_ascii_case("n") {
+                return Ok(None);
+            }
+            match line
+                .parse::<usize>()
+                .ok()
+                .and_then(|number| number.checked_sub(1))
+            {
+                Some(index) if index < accounts.len() => return Ok(Some(index)),
+                _ => self.voice.say(
+                    "That is none of the numbers.",
+                    json!({"event": "no-such-account"}),
+                ),
+            }
+        }
+    }
+
+    fn verify(
+        &self,
+        account: usize,
+        pin: &mut dyn PinPad,
+        input: &mut Input,
+    ) -> Result<Answer, Typed> {
+        for _ in 0..ATTEMPTS {
+            let typed = match &self.pin {
+                Some(pin) => pin.clone(),
+                None => {
+                    self.ask_for("PIN of this device (Enter to refuse): ");
+                    match input.secret(Some(PATIENCE), &self.withdrawn) {
+                        Typed::Line(line) => line,
+                        other => return Err(other),
+                    }
+                }
+            };
+            if typed.is_empty() || typed.eq_ignore_ascii_case("n") {
+                return Ok(Answer::Refused);
+            }
+            match pin.check(&typed) {
+                PinCheck::Right => {
+                    return Ok(Answer::Approved {
+                        account,
+                        verified: true,
+                    });
+                }
+                PinCheck::Wrong(left) => self.voice.say(
+                    &format!("Wrong PIN; {left} tries left."),
+                    json!({"event": "wrong-pin", "tries_left": left}),
+                ),
+                PinCheck::Blocked | PinCheck::NotSet => {
+                    self.voice.say(
+                        "The PIN is blocked. Set a new one with: handfast-authenticator pin",
+                        json!({"event": "pin-blocked"}),
+                    );
+                    return Ok(Answer::Blocked);
+                }
+            }
+            if self.pin.is_some() {
+                break;
+            }
+        }
+        Ok(Answer::Refused)
+    }
+
+    fn line(&self, input: &mut Input) -> Result<String, Typed> {
+        match input.line(Some(PATIENCE), &self.withdrawn) {
+            Typed::Line(line) => Ok(line),
+            other => Err(other),
+        }
+    }
+
+    fn ask_for(&self, question: &str) {
+        if self.voice == Voice::Words {
+            let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+        }
+    }
+
+    fn show(&self, prompt: &Prompt<'_>, computer: Computer, pin: bool) {
+        self.voice
+            .say(&words(prompt, computer), event(prompt, computer, pin));
+    }
+}
+
+fn is_yes(line: &str) -> bool {
+    matches!(line.to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+/// The site stands in a frame of its own, the largest thing on the screen.
+fn frame(site: &str) -> String {
+    let wide = site.chars().flat_map(|c| [c, ' ']).collect::<String>();
+    let line = "═".repeat(wide.chars().count() + 7);
+    format!("\n  ╔{line}╗\n  ║    {}   ║\n  ╚{line}╝\n", wide)
+}
+
+fn who_asks(computer: Computer) -> &'static str {
+    match computer {
+        Computer::ThisDevice => "Asked by this device itself.",
+        _ => {
+            "Asked by a computer that showed a QR code. Handfast cannot tell whether it was ever seen \
+             before: go on only if it is the one in front of you."
+        }
+    }
+}
+
+fn described(account: &Account) -> String {
+    match (account.name.as_str(), account.display_name.as_str()) {
+        (name, "") => name.to_owned(),
+        ("", display) => display.to_owned(),
+        (name, display) => format!("{name} ({display})"),
+    }
+}
+
+fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
+    let shared = |shares: &bool| match shares {
+        true => "\nThe site also gets the key of your trust group for this passkey.",
+        false => "",
+    };
+    match prompt {
+        Prompt::Create {
+            rp_id,
+            account,
+            shares_group_key,
+        } => format!(
+            "{}\nMake a passkey for this site, for {}?\n{}{}",
+            frame(rp_id.as_str()),
+            described(account),
+            who_asks(computer),
+            shared(shares_group_key)
+        ),
+        Prompt::SignIn {
+            rp_id,
+            accounts,
+            shares_group_key,
+        } => {
+            let list = match accounts.as_slice() {
+                [account] => format!("Sign in to this site as {}?", described(account)),
+                accounts => accounts.iter().enumerate().fold(
+                    "Sign in to this site? You have several accounts:".to_owned(),
+                    |text, (index, account)| {
+                        format!("{text}\n  {} {}", index + 1, described(account))
+                    },
+                ),
+            };
+            let (who, shared) = (who_asks(computer), shared(shares_group_key));
+            format!("{}\n{list}\n{who}{shared}", frame(rp_id.as_str()))
+        }
+        Prompt::Excluded { rp_id } => format!(
+            "{}\nThis account has a passkey here already; no second one is made.",
+            frame(rp_id.as_str())
+        ),
+        Prompt::NoPasskey { rp_id } => {
+            format!(
+                "{}\nThere is no passkey for this site here.",
+                frame(rp_id.as_str())
+            )
+        }
+        Prompt::Join {
+            device,
+            code,
+            simulated,
+        } => {
+            let spaced: String = code.chars().flat_map(|c| [c, ' ']).collect();
+            let radio = match simulated {
+                true => "\nThe radio is simulated: it proves nothing, and the group will say so.",
+                false => "",
+            };
+            format!(
+                "{}\n“{device}” wants to join your trust group. It will get the keys by which sites \
+                 know your own devices.{radio}",
+                frame(spaced.trim())
+            )
+        }
+    }
+}
+
+fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
+    let computer = match computer {
+        Computer::ThisDevice => "this-device",
+        _ => "unknown",
+    };
+    let mut event = match prompt {
+        Prompt::Create {
+            rp_id,
+            account,
+            shares_group_key,
+        } => json!({
+            "kind": "create", "rp_id": rp_id.as_str(), "account": described(account),
+            "shares_group_key": shares_group_key,
+        }),
+        Prompt::SignIn {
+            rp_id,
+            accounts,
+            shares_group_key,
+        } => json!({
+            "kind": "sign-in", "rp_id": rp_id.as_str(),
+            "accounts": accounts.iter().map(described).collect::<Vec<_>>(),
+            "shares_group_key": shares_group_key,
+        }),
+        Prompt::Excluded { rp_id } => json!({"kind": "excluded", "rp_id": rp_id.as_str()}),
+        Prompt::NoPasskey { rp_id } => json!({"kind": "no-passkey", "rp_id": rp_id.as_str()}),
+        Prompt::Join {
+            device,
+            code,
+            simulated,
+        } => {
+            json!({"kind": "join", "device": device, "code": code, "simulated": simulated})
+        }
+    };
+    event["event"] = "prompt".into();
+    event["computer"] = computer.into();
+    event["pin"] = pin.into();
+    event
+}
