@@ -37,23 +37,14 @@ impl TlsTrust {
     /// [`TlsError`].
     pub fn new(additional: Option<&Path>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = additional {
-            let fault = |reason: String| TlsError::CaFile {
-                path: path.to_owned(),
-                reason,
-            };
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|error| fault(error.to_string()))?;
-            if certificates.is_empty() {
-                return Err(fault("it holds no certificate".to_owned()));
-            }
-            for certificate in certificates {
-                roots
-                    .add(certificate)
-                    .map_err(|error| fault(error.to_string()))?;
-            }
+        // The system's store may hold what no parser takes; an additional file may not.
+        let (system, additional) = anchors(additional)?;
+        roots.add_parsable_certificates(system);
+        for (path, certificate) in additional {
+            roots.add(certificate).map_err(|error| TlsError::CaFile {
+                path,
+                reason: error.to_string(),
+            })?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -68,4 +59,37 @@ impl TlsTrust {
     pub fn client_config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0)
     }
+}
+
+type Additional = Vec<(PathBuf, CertificateDer<'static>)>;
+
+/// Returns the system's trust anchors, and those of an additional file.
+///
+/// # Errors
+///
+/// [`TlsError::CaFile`].
+pub fn anchors(
+    additional: Option<&Path>,
+) -> Result<(Vec<CertificateDer<'static>>, Additional), TlsError> {
+    let system = rustls_native_certs::load_native_certs().certs;
+    let Some(path) = additional else {
+        return Ok((system, Vec::new()));
+    };
+    let fault = |reason: String| TlsError::CaFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fault("it holds no certificate".to_owned()));
+    }
+    Ok((
+        system,
+        certificates
+            .into_iter()
+            .map(|found| (path.to_owned(), found))
+            .collect(),
+    ))
 }

@@ -12,7 +12,7 @@ use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
 use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
 use rand_core::CryptoRngCore;
 
-pub use prompt::{Account, Answer, Computer, Person, PinPad, Prompt, printable};
+pub use prompt::{Account, Answer, Computer, Person, PinPad, Prompt, printable, printable_text};
 
 use self::join::Joining;
 use self::prompt::StorePin;

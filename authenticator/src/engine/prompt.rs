@@ -28,6 +28,16 @@ impl Account {
 /// Makes a text from outside fit for one line: without control characters and those that turn or
 /// hide text, and not longer than 64 characters.
 pub fn printable(text: &str) -> String {
+    printable_text(text)
+        .chars()
+        .take(64)
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+/// Makes a text from outside printable like [`printable`], at any length.
+pub fn printable_text(text: &str) -> String {
     let unseen = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')

@@ -1,0 +1,298 @@
+//! One hybrid session: the machine of the protocol, a radio and a relay.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use handfast_proto::Now;
+use handfast_proto::ctap2::get_info;
+use handfast_proto::hybrid::handshake::HandshakeHash;
+use handfast_proto::hybrid::qr::Hint;
+use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
+use handfast_proto::hybrid::{
+    ApiMisuse, CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig,
+    ClientEvent, ClientLimits,
+};
+use handfast_transport::channel::Channel;
+use handfast_transport::radio::{Radio, RadioError, Scan};
+use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
+use handfast_transport::tls::{TlsError, TlsTrust};
+use rand_core::OsRng;
+use thiserror::Error;
+use tokio::time::{Instant, sleep_until};
+
+/// Why a session fails.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The protocol.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
+    /// The session was used in the wrong order.
+    #[error(transparent)]
+    Misuse(#[from] ApiMisuse),
+    /// The radio.
+    #[error(transparent)]
+    Radio(#[from] RadioError),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] OpenError),
+    /// The trust anchors.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// How sessions find phones and relays.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// The radio.
+    pub radio: Radio,
+    /// Relays by their number, for those without a name that the number gives.
+    pub relays: HashMap<u16, RelayUrl>,
+    /// An additional trust anchor for relays.
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait for a phone, and again for its owner, if not the usual time.
+    pub patience: Option<Duration>,
+}
+
+/// What a person should see of a session.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The tunnel is open.
+    Connected,
+    /// A phone's advert was heard.
+    PhoneFound,
+    /// The phone asks its owner.
+    WaitingForApproval,
+    /// The QR code should be shown.
+    WaitingForPhone,
+}
+
+/// Who is told of progress.
+pub type Tell<'a> = &'a mut dyn FnMut(Progress);
+
+/// A phone that can be asked.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// What the phone can do.
+    pub info: get_info::Response,
+    /// The name of this very connection.
+    pub handshake_hash: HandshakeHash,
+}
+
+/// A session with a phone nearby.
+pub struct Session {
+    means: Means,
+    ceremony: ClientCeremony,
+    begin: Instant,
+    scan: Option<Scan>,
+    channel: Option<Channel>,
+    relay_error: Option<OpenError>,
+}
+
+impl Session {
+    /// Makes a QR code. The radio is not used before [`Self::ready`].
+    pub fn start(means: Means, hint: Hint) -> Self {
+        let begin = Instant::now();
+        let mut limits = ClientLimits::default();
+        if let Some(patience) = means.patience {
+            limits.advert = patience;
+            limits.reply = patience;
+        }
+        let config = ClientConfig { hint, limits };
+        let ceremony = ClientCeremony::start(config, &mut OsRng, now(begin));
+        Self {
+            means,
+            ceremony,
+            begin,
+            scan: None,
+            channel: None,
+            relay_error: None,
+        }
+    }
+
+    /// Returns the text of the QR code.
+    pub fn url(&self) -> String {
+        self.ceremony.invitation().url()
+    }
+
+    /// Waits until a phone can be asked.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn ready(&mut self, tell: Tell<'_>) -> Result<Ready, SessionError> {
+        loop {
+            if let ClientEvent::Ready {
+                get_info,
+                handshake_hash,
+            } = self.next(tell).await?
+            {
+                return Ok(Ready {
+                    info: get_info,
+                    handshake_hash,
+                });
+            }
+        }
+    }
+
+    /// Asks the phone and waits for its answer: status byte and CBOR.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`].
+    pub async fn ask(&mut self, request: Vec<u8>, tell: Tell<'_>) -> Result<Vec<u8>, SessionError> {
+        self.ceremony.request(request, now(self.begin))?;
+        loop {
+            if let ClientEvent::Response(reply) = self.next(tell).await? {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Tells the phone that there is nothing more, and gives it two seconds to close.
+    pub async fn close(mut self) {
+        self.ceremony.shutdown(now(self.begin));
+        // The ceremony has done its work: how it ends interests nobody any more.
+        while let Ok(event) = self.next(&mut |_| {}).await {
+            if event == ClientEvent::Finished {
+                return;
+            }
+        }
+    }
+
+    /// Runs the machine until it has something to say to its caller.
+    async fn next(&mut self, tell: Tell<'_>) -> Result<ClientEvent, SessionError> {
+        loop {
+            if let Some(action) = self.ceremony.poll_action() {
+                self.act(action).await?;
+                continue;
+            }
+            match self.ceremony.poll_event() {
+                Some(ClientEvent::WaitingForPhone) => tell(Progress::WaitingForPhone),
+                Some(ClientEvent::PhoneFound) => tell(Progress::PhoneFound),
+                Some(ClientEvent::Connected) => tell(Progress::Connected),
+                Some(ClientEvent::WaitingForApproval) => tell(Progress::WaitingForApproval),
+                Some(ClientEvent::Failed(error)) => {
+                    return Err(match self.relay_error.take() {
+                        Some(relay) => relay.into(),
+                        None => error.into(),
+                    });
+                }
+                Some(event) => return Ok(event),
+                None => self.wait().await?,
+            }
+        }
+    }
+
+    async fn act(&mut self, action: ClientAction) -> Result<(), SessionError> {
+        match action {
+            ClientAction::StartScan => self.scan = Some(self.means.radio.scan()?),
+            ClientAction::StopScan => self.scan = None,
+            ClientAction::OpenTunnel {
+                domain,
+                routing,
+                tunnel,
+            } => {
+                self.open(domain, &routing, &tunnel).await?;
+            }
+            ClientAction::Send(frame) => {
+                let sent = match &mut self.channel {
+                    Some(channel) => channel.send(frame).await.is_ok(),
+                    None => false,
+                };
+                if !sent {
+                    self.ceremony.handle_channel_closed(now(self.begin));
+                }
+            }
+            ClientAction::Close => {
+                if let Some(channel) = self.channel.take() {
+                    channel.close().await;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn open(
+        &mut self,
+        domain: TunnelDomain,
+        routing: &RoutingId,
+        tunnel: &TunnelId,
+    ) -> Result<(), SessionError> {
+        let mapped = self.means.relays.get(&domain.0).cloned();
+        let Some(relay) = mapped.or_else(|| RelayUrl::for_domain(domain)) else {
+            self.ceremony
+                .handle_channel_failed(ChannelFailure::Unreachable, now(self.begin));
+            return Ok(());
+        };
+        // Read only now: the QR code should not wait for a hundred certificates.
+        let trust = TlsTrust::new(self.means.ca_file.as_deref())?;
+        match open_connect(&relay, routing, tunnel, &trust).await {
+            Ok(channel) => {
+                self.channel = Some(channel);
+                self.ceremony
+                    .handle_channel_opened(&mut OsRng, now(self.begin));
+            }
+            Err(error) => {
+                self.ceremony
+                    .handle_channel_failed(error.failure(), now(self.begin));
+                self.relay_error = Some(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<(), SessionError> {
+        let deadline = self
+            .ceremony
+            .poll_timeout()
+            .unwrap_or(Duration::from_secs(3600));
+        let advert = async {
+            match &mut self.scan {
+                Some(scan) => scan.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let frame = async {
+            match &mut self.channel {
+                Some(channel) => channel.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            advert = advert => {
+                // A foreign advert is somebody else's business.
+                let _ = self.ceremony.handle_advert(&advert?, now(self.begin));
+            }
+            frame = frame => match frame {
+                Ok(Some(frame)) => self.ceremony.handle_frame(&frame, now(self.begin)),
+                Ok(None) | Err(_) => {
+                    self.channel = None;
+                    self.ceremony.handle_channel_closed(now(self.begin));
+                }
+            },
+            () = sleep_until(self.begin + deadline) => {
+                self.ceremony.handle_timeout(now(self.begin));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}
+
+fn now(begin: Instant) -> Now {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Now {
+        monotonic: begin.elapsed(),
+        unix: unix.unwrap_or_default().as_secs(),
+    }
+}

@@ -1,0 +1,254 @@
+//! `create`, `get`, `register`, `sign-in`.
+
+use std::io::{Read, stdin};
+use std::path::PathBuf;
+
+use handfast_proto::ctap2::{get_info, split_reply};
+use handfast_proto::hybrid::qr::Hint;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::unlock::{self, Terminal};
+use super::voice::{Voice, is_seen};
+use super::{How, Hybrid, Via};
+use crate::ceremony::Session;
+use crate::local;
+use crate::origin::Origin;
+use crate::qr::Symbol;
+use crate::site::Site;
+use crate::webauthn::{Create, Get, created, signed};
+
+/// Options that are longer are no options.
+const LONGEST_OPTIONS: u64 = 1024 * 1024;
+
+/// Which of the two ceremonies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    Create,
+    Get,
+}
+
+/// What is asked of an authenticator, wherever it is.
+enum Asked {
+    Create(Create),
+    Get(Get),
+}
+
+impl Asked {
+    fn parse(kind: Kind, json: &str, origin: &Origin) -> Result<Self, Failure> {
+        Ok(match kind {
+            Kind::Create => Self::Create(Create::parse(json, origin)?),
+            Kind::Get => Self::Get(Get::parse(json, origin)?),
+        })
+    }
+
+    fn hint(&self) -> Hint {
+        match self {
+            Self::Create(_) => Hint::MakeCredential,
+            Self::Get(_) => Hint::GetAssertion,
+        }
+    }
+
+    fn request(&self, info: &get_info::Response) -> Vec<u8> {
+        match self {
+            Self::Create(create) => create.request(info).encode(),
+            Self::Get(get) => get.request(info).encode(),
+        }
+    }
+
+    fn credential(
+        &self,
+        info: &get_info::Response,
+        attachment: &str,
+        reply: &[u8],
+    ) -> Result<Value, Failure> {
+        let cbor = split_reply(reply)?;
+        Ok(match self {
+            Self::Create(create) => created(create, info, attachment, cbor)?,
+            Self::Get(get) => signed(get, info, attachment, cbor)?,
+        })
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("The program could not start: {error}")))
+}
+
+/// Shows the QR code in all ways that were asked for.
+pub(super) fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<(), Failure> {
+    let url = session.url();
+    let symbol = Symbol::new(&url)?;
+    if let Some(path) = &hybrid.qr_file {
+        symbol.write_png(path)?;
+    }
+    if hybrid.qr_url {
+        voice.say(&url, &json!({"event": "qr", "url": url}));
+    }
+    // A code in a pipe or a log would be one for whoever reads that.
+    if voice == Voice::Words && is_seen() {
+        voice.say(&symbol.to_terminal(), &Value::Null);
+        voice.say(
+            "Scan this code with your phone, with Bluetooth on at both.",
+            &Value::Null,
+        );
+    } else if !hybrid.qr_url && hybrid.qr_file.is_none() {
+        return Err(
+            Failure::usage("There is no terminal to draw the QR code on")
+                .with_hint("Give --qr-file PNG or --qr-url."),
+        );
+    }
+    Ok(())
+}
+
+/// Asks the authenticator, hands the credential to `done`, and only then takes its leave.
+fn perform<T>(
+    asked: &Asked,
+    how: &How,
+    vault: Option<PathBuf>,
+    voice: Voice,
+    done: impl FnOnce(Value) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match how.via {
+        Via::Local => {
+            let mut authenticator = unlock::open(vault)?;
+            let info = local::info(&authenticator)?;
+            let mut keyboard = Terminal::new(voice)?;
+            let reply = local::answer(&mut authenticator, &asked.request(&info), &mut keyboard);
+            done(asked.credential(&info, "platform", &reply)?)
+        }
+        Via::Qr => {
+            let mut session = Session::start(how.hybrid.means()?, asked.hint());
+            show_qr(&session, &how.hybrid, voice)?;
+            runtime()?.block_on(async {
+                let mut tell = |progress| voice.progress(progress);
+                let ready = session.ready(&mut tell).await?;
+                let reply = session.ask(asked.request(&ready.info), &mut tell).await?;
+                let credential = asked.credential(&ready.info, "cross-platform", &reply);
+                let done = credential.and_then(done);
+                session.close().await;
+                done
+            })
+        }
+    }
+}
+
+/// `create` and `get`.
+pub(super) fn ceremony(
+    origin: &str,
+    how: &How,
+    kind: Kind,
+    vault: Option<PathBuf>,
+    voice: Voice,
+) -> Result<(), Failure> {
+    let origin = Origin::parse(origin)?;
+    let mut json = String::new();
+    stdin()
+        .lock()
+        .take(LONGEST_OPTIONS)
+        .read_to_string(&mut json)
+        .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
+    let asked = Asked::parse(kind, &json, &origin)?;
+    perform(&asked, how, vault, voice, |credential| {
+        voice.result(&credential.to_string(), &credential);
+        voice.say("Done.", &json!({"event": "done"}));
+        Ok(())
+    })
+}
+
+/// `register`.
+pub(super) fn register(
+    site: &str,
+    user: &str,
+    how: &How,
+    vault: Option<PathBuf>,
+    voice: Voice,
+) -> Result<(), Failure> {
+    let mut site = Site::new(site, how.hybrid.ca_file.as_deref())?;
+    let options = site.register_options(user)?;
+    let asked = Asked::parse(Kind::Create, &options, &site.origin().clone())?;
+    let decision = perform(&asked, how, vault, voice, |credential| {
+        let decision = site.register(&credential)?;
+        if !flag(&decision, "step_up_required") {
+            conclude(&decision, None, &credential, voice);
+        }
+        Ok((decision, credential))
+    });
+    step_up(&mut site, decision?, voice)
+}
+
+/// `sign-in`.
+pub(super) fn sign_in(
+    site: &str,
+    user: Option<&str>,
+    how: &How,
+    vault: Option<PathBuf>,
+    voice: Voice,
+) -> Result<(), Failure> {
+    let mut site = Site::new(site, how.hybrid.ca_file.as_deref())?;
+    let options = site.sign_in_options(user)?;
+    let asked = Asked::parse(Kind::Get, &options, &site.origin().clone())?;
+    let decision = perform(&asked, how, vault, voice, |credential| {
+        let decision = site.sign_in(&credential)?;
+        if !flag(&decision, "step_up_required") {
+            conclude(&decision, None, &credential, voice);
+        }
+        Ok((decision, credential))
+    });
+    step_up(&mut site, decision?, voice)
+}
+
+fn flag(decision: &Value, name: &str) -> bool {
+    decision.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn why(decision: &Value) -> String {
+    let why = decision
+        .get("why")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    handfast_authenticator::engine::printable_text(why)
+}
+
+fn conclude(decision: &Value, step_up: Option<&Value>, credential: &Value, voice: Voice) {
+    let mut value = json!({"decision": decision, "credential": credential});
+    if let Some(step_up) = step_up {
+        value["step_up"] = step_up.clone();
+    }
+    voice.result(&why(step_up.unwrap_or(decision)), &value);
+    if flag(step_up.unwrap_or(decision), "signed_in") {
+        voice.say("Done.", &json!({"event": "done"}));
+    }
+}
+
+/// Goes through the site's step-up, if it asks for one.
+fn step_up(
+    site: &mut Site,
+    (decision, credential): (Value, Value),
+    voice: Voice,
+) -> Result<(), Failure> {
+    if !flag(&decision, "step_up_required") {
+        return Ok(());
+    }
+    voice.say(&why(&decision), &Value::Null);
+    let code = voice.ask("The site's one-time code: ", &json!({"event": "step-up"}));
+    let Some(code) = code.filter(|code| !code.is_empty()) else {
+        conclude(&decision, None, &credential, voice);
+        return Err(
+            Failure::rejected("The site wants a one-time code, and none was given")
+                .with_hint("Sign in again and type the code that the site sent you."),
+        );
+    };
+    match site.step_up(&code) {
+        Ok(after) => {
+            conclude(&decision, Some(&after), &credential, voice);
+            Ok(())
+        }
+        Err(error) => {
+            conclude(&decision, None, &credential, voice);
+            Err(error.into())
+        }
+    }
+}

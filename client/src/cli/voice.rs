@@ -1,0 +1,80 @@
+//! How the program speaks: to a person, or to a program.
+
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
+
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use crate::ceremony::Progress;
+
+/// How the program speaks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Voice {
+    /// Results and words for a person.
+    Words,
+    /// Results and steps as JSON.
+    Json,
+}
+
+impl Voice {
+    /// Says something on standard error; a program gets it as an event.
+    pub(super) fn say(self, words: &str, event: &Value) {
+        // Who closed our output does not want to hear it.
+        let _ = match self {
+            Self::Words if words.is_empty() => Ok(()),
+            Self::Words => writeln!(stderr(), "{words}"),
+            Self::Json => writeln!(stderr(), "{event}"),
+        };
+    }
+
+    /// Prints the result on standard output.
+    pub(super) fn result(self, words: &str, value: &Value) {
+        let _ = match self {
+            Self::Words => writeln!(stdout(), "{words}"),
+            Self::Json => writeln!(stdout(), "{value}"),
+        }
+        .and_then(|()| stdout().flush());
+    }
+
+    /// Says what happens in a ceremony.
+    pub(super) fn progress(self, progress: Progress) {
+        let (words, event) = match progress {
+            Progress::WaitingForPhone => ("Waiting for the phone…", "waiting-for-phone"),
+            Progress::PhoneFound => ("Phone found.", "phone-found"),
+            Progress::Connected => ("Connected.", "connected"),
+            Progress::WaitingForApproval => {
+                ("Waiting for approval on the phone…", "waiting-for-approval")
+            }
+        };
+        self.say(words, &json!({"event": event}));
+    }
+
+    /// Says why it did not work.
+    pub(super) fn fail(self, failure: &Failure) {
+        let (what, hint) = (failure.what(), failure.hint());
+        self.say(
+            &format!("{what}\n{hint}"),
+            &json!({"event": "error", "message": what, "hint": hint}),
+        );
+    }
+
+    /// Asks on standard error and reads a line from standard input; nothing if it has ended.
+    pub(super) fn ask(self, question: &str, event: &Value) -> Option<String> {
+        match self {
+            Self::Words => {
+                let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+            }
+            Self::Json => self.say("", event),
+        }
+        let mut line = String::new();
+        match stdin().lock().read_line(&mut line) {
+            Ok(count) if count > 0 => Some(line.trim().to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a person looks at standard error: only then is a QR code drawn there.
+pub(super) fn is_seen() -> bool {
+    stderr().is_terminal()
+}

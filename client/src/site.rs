@@ -1,0 +1,194 @@
+//! Speaking with a site that serves options and takes responses, as the demo site does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handfast_transport::tls::{TlsError, anchors};
+use serde_json::{Value, json};
+use thiserror::Error;
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+use crate::origin::{Origin, OriginError};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the site does not do what was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SiteError {
+    /// Its answer cannot be read.
+    #[error("{0} answered with something that is no JSON of ours")]
+    Answer(String),
+    /// Its address is no origin that passkeys may have.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// It rejected what it got.
+    #[error("{site} rejected it: {why}")]
+    Rejected {
+        /// The site.
+        site: String,
+        /// Why, in its own words.
+        why: String,
+    },
+    /// The trust anchors.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// It cannot be reached.
+    #[error("{site} cannot be reached: {reason}")]
+    Unreachable {
+        /// The site.
+        site: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A site, and our session with it.
+pub struct Site {
+    origin: Origin,
+    agent: Agent,
+    session: Option<String>,
+}
+
+impl Site {
+    /// Prepares to speak with a site.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError::Origin`] and [`SiteError::Tls`].
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, SiteError> {
+        let origin = Origin::parse(url.trim_end_matches('/'))?;
+        let mut config = Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .max_redirects(0)
+            .http_status_as_error(false);
+        if origin.as_str().starts_with("https") {
+            let (system, additional) = anchors(ca_file)?;
+            let all = system
+                .iter()
+                .chain(additional.iter().map(|(_, certificate)| certificate));
+            let roots: Vec<_> = all
+                .map(|certificate| Certificate::from_der(certificate).to_owned())
+                .collect();
+            let tls = TlsConfig::builder()
+                .provider(TlsProvider::Rustls)
+                .root_certs(RootCerts::new_with_certs(&roots))
+                .unversioned_rustls_crypto_provider(Arc::new(
+                    rustls::crypto::ring::default_provider(),
+                ));
+            config = config.tls_config(tls.build());
+        }
+        Ok(Self {
+            origin,
+            agent: config.build().into(),
+            session: None,
+        })
+    }
+
+    /// Returns the site's origin.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Gets options for a new passkey, as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`].
+    pub fn register_options(&mut self, user: &str) -> Result<String, SiteError> {
+        let body = json!({"username": user, "display_name": user});
+        Ok(self.post("register/options", &body)?.to_string())
+    }
+
+    /// Hands in a new passkey and returns the site's decision.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`].
+    pub fn register(&mut self, credential: &Value) -> Result<Value, SiteError> {
+        self.post("register/verify", credential)
+    }
+
+    /// Gets options for signing in, as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`].
+    pub fn sign_in_options(&mut self, user: Option<&str>) -> Result<String, SiteError> {
+        let body = user.map_or_else(|| json!({}), |user| json!({"username": user}));
+        Ok(self.post("sign-in/options", &body)?.to_string())
+    }
+
+    /// Hands in a signature and returns the site's decision.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`].
+    pub fn sign_in(&mut self, credential: &Value) -> Result<Value, SiteError> {
+        self.post("sign-in/verify", credential)
+    }
+
+    /// Hands in the one-time code of a step-up and returns the site's decision.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`].
+    pub fn step_up(&mut self, code: &str) -> Result<Value, SiteError> {
+        self.post("step-up", &json!({"code": code}))
+    }
+
+    fn post(&mut self, path: &str, body: &Value) -> Result<Value, SiteError> {
+        let site = self.origin.as_str();
+        let unreachable = |error: ureq::Error| SiteError::Unreachable {
+            site: site.to_owned(),
+            reason: error.to_string(),
+        };
+        let mut request = self
+            .agent
+            .post(format!("{site}/api/{path}"))
+            .header("Origin", site)
+            .header("Accept", "application/json");
+        if let Some(session) = &self.session {
+            request = request.header("Cookie", session);
+        }
+        let mut response = request.send_json(body).map_err(unreachable)?;
+        let cookie = response
+            .headers()
+            .get("Set-Cookie")
+            .and_then(|value| value.to_str().ok());
+        if let Some(cookie) = cookie.and_then(|cookie| cookie.split(';').next()) {
+            self.session = Some(cookie.to_owned());
+        }
+        let status = response.status();
+        let answer: Option<Value> = response.body_mut().read_json().ok();
+        match answer {
+            Some(answer) if status.is_success() => Ok(answer),
+            Some(answer) => Err(SiteError::Rejected {
+                site: site.to_owned(),
+                why: rejection(&answer).unwrap_or_else(|| format!("status {status}")),
+            }),
+            None if status.is_success() => Err(SiteError::Answer(site.to_owned())),
+            None => Err(SiteError::Rejected {
+                site: site.to_owned(),
+                why: format!("status {status}"),
+            }),
+        }
+    }
+}
+
+fn rejection(answer: &Value) -> Option<String> {
+    let why = answer.get("why")?.as_str()?;
+    // A site's words end up on a terminal.
+    let why = handfast_authenticator::engine::printable(why);
+    Some(match answer.get("rule").and_then(Value::as_str) {
+        Some(rule) => {
+            format!(
+                "{why} ({})",
+                handfast_authenticator::engine::printable(rule)
+            )
+        }
+        None => why,
+    })
+}
