@@ -376,3 +376,13 @@ pub(crate) fn commit_grant(
     device.save(rng)?;
     refresh(vault, device, rng)
 }
+
+/// Shows this device's own group secret to who plays a thief with a device of his own.
+///
+/// # Security
+///
+/// Whoever has this can use every key of this device's group. Only the demo and tests have a use
+/// for it.
+pub fn danger_group_secret(device: &DeviceStore) -> Option<[u8; 32]> {
+    device.group.as_ref().map(|group| *group.secret.expose())
+}

@@ -301,6 +301,16 @@ impl Vault {
         MemberKey::derive(&self.key)
     }
 
+    /// Shows the vault key to who plays a thief with the pass phrase.
+    ///
+    /// # Security
+    ///
+    /// Whoever has this has every passkey. Only the demo and tests have a use for it, which is why
+    /// it needs a vault whose pass phrase they know anyway.
+    pub fn danger_vault_key(&self) -> [u8; 32] {
+        *self.key
+    }
+
     pub(crate) fn key(&self) -> &[u8; 32] {
         &self.key
     }

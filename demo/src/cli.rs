@@ -1,0 +1,84 @@
+//! The command line of `handfast-demo`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::stage::{Program, Programs};
+use crate::story::{Teller, play};
+
+/// Plays the story of Handfast in one command: a relay, a site, a phone, the owner's computer and a
+/// phisher's, each a process of its own on this machine, in a temporary folder.
+#[derive(Debug, Parser)]
+#[command(
+    name = "handfast-demo",
+    version,
+    after_help = "Exit codes: 0 every act ended as the story says, 1 one did not, 2 usage."
+)]
+struct Arguments {
+    /// Print the facts as one JSON document instead of telling the story.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program with these arguments (the first is its name) and returns its exit code. If the
+/// second is the name of another program of the project, it is that program that runs.
+pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments.get(1).and_then(|name| {
+        Program::ALL
+            .into_iter()
+            .find(|program| name == program.name())
+    });
+    match program {
+        Some(Program::Desktop) => handfast::cli::main_from(arguments.into_iter().skip(1)),
+        Some(Program::Phone) => {
+            handfast_authenticator::cli::main_from(arguments.into_iter().skip(1))
+        }
+        Some(Program::Relay) => handfast_relay::cli::main_from(arguments.into_iter().skip(1)),
+        Some(Program::Site) => {
+            handfast_relying_party::cli::main_from(arguments.into_iter().skip(1))
+        }
+        None => tell(arguments),
+    }
+}
+
+fn tell(arguments: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut teller = if arguments.json {
+        Teller::silent()
+    } else {
+        Teller::aloud()
+    };
+    let played = std::env::current_exe()
+        .map_err(Into::into)
+        .and_then(|executable| play(Programs::MultiCall(executable), &mut teller));
+    match played {
+        Ok(played) => {
+            if arguments.json {
+                let _ = writeln!(std::io::stdout(), "{:#}", played.json());
+            }
+            teller.table(&played);
+            if played.passed() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "The story broke off: {error}.\nRun it again; if it breaks off again, please report these words."
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

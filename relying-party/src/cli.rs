@@ -1,0 +1,116 @@
+//! The command line of `handfast-site`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use handfast_proto::ids::RpId;
+
+use crate::site::{Site, SiteConfig, serve};
+use crate::store::{SqliteStore, Store};
+
+/// A demo site for passkeys with trust groups: register, sign in, see what the site knows of your
+/// devices. One-time codes of a step-up are printed here.
+#[derive(Debug, Parser)]
+#[command(
+    name = "handfast-site",
+    version,
+    after_help = "Exit codes: 0 ok, 1 failure, 2 usage."
+)]
+struct Arguments {
+    /// The address to listen on; port 0 takes a free one. The address in use is printed.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// The site's RP ID.
+    #[arg(long, default_value = "localhost", value_name = "NAME")]
+    rp_id: String,
+    /// An origin that the site is reached by; http://localhost:PORT if none is given.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+    /// The SQLite file to keep accounts in; without it they end with the process.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Print every decision as a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program with these arguments (the first is its name) and returns its exit code.
+pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((what, code)) => {
+            let _ = writeln!(std::io::stderr(), "{what}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), (String, u8)> {
+    let rp_id = RpId::parse(&arguments.rp_id).map_err(|error| {
+        (
+            format!("--rp-id {}: {error}.\nGive a domain name.", arguments.rp_id),
+            2,
+        )
+    })?;
+    let store: Box<dyn Store> = match &arguments.data {
+        Some(path) => SqliteStore::open(path),
+        None => SqliteStore::in_memory(),
+    }
+    .map(|store| Box::new(store) as Box<dyn Store>)
+    .map_err(|error| {
+        let path = arguments.data.unwrap_or_default();
+        (
+            format!(
+                "{} cannot be used: {error}.\nGive another file with --data.",
+                path.display()
+            ),
+            1,
+        )
+    })?;
+    let failed = |error: std::io::Error| {
+        (
+            format!("The address cannot be listened on: {error}.\nChoose another with --listen."),
+            1,
+        )
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(arguments.listen)
+            .await
+            .map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        let local = format!("http://localhost:{port}");
+        let origins = match arguments.origin {
+            origins if origins.is_empty() => vec![local.clone()],
+            origins => origins,
+        };
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "listening on {local}").and_then(|()| out.flush());
+        let site = Site::new(
+            SiteConfig {
+                rp_id,
+                origins,
+                json: arguments.json,
+            },
+            store,
+        );
+        tokio::select! {
+            served = serve(listener, site) => served.map_err(failed),
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        }
+    })
+}

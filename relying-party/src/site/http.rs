@@ -1,0 +1,119 @@
+//! The site over HTTP: one page, and JSON below `/api/`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::core::Site;
+
+const PAGE: &str = include_str!("page.html");
+const COOKIE: &str = "session";
+const LONGEST_BODY: usize = 64 * 1024;
+/// The page is one file: nothing is loaded from anywhere, and nobody may frame it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+type Shared = Arc<Mutex<Site>>;
+
+/// Serves the site until the process ends.
+pub(crate) async fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/", get(page))
+        .route("/api/{*endpoint}", get(api).post(api))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(Arc::new(Mutex::new(site)));
+    axum::serve(listener, routes).await
+}
+
+async fn page() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, PAGE).into_response()
+}
+
+async fn api(
+    State(site): State<Shared>,
+    Path(endpoint): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut site = site.lock().unwrap_or_else(PoisonError::into_inner);
+    let reading = endpoint == "account";
+    if reading != (method == Method::GET) {
+        return refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "This is not how that is asked.",
+        );
+    }
+    let mut request = json!({});
+    if !reading {
+        // A page of another site can send neither this header with this value nor this type.
+        let origin = headers
+            .get(header::ORIGIN)
+            .and_then(|origin| origin.to_str().ok());
+        if !origin.is_some_and(|origin| site.origins().iter().any(|ours| ours == origin)) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "Requests come from this site's own page.",
+            );
+        }
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON is needed.");
+        }
+        match serde_json::from_slice::<Value>(&body) {
+            Ok(value) => request = value,
+            Err(_) => return refuse(StatusCode::BAD_REQUEST, "This is no JSON."),
+        }
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    let answer = site.handle(&endpoint, session(&headers), &request, now);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(answer.body)).into_response();
+    let cookie = format!(
+        "{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/",
+        answer.token
+    );
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response {
+    (
+        status,
+        axum::Json(json!({"ok": false, "rule": "Request", "why": why})),
+    )
+        .into_response()
+}
+
+fn session(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    cookies
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE)
+        .map(|(_, token)| token)
+}

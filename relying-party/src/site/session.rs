@@ -1,0 +1,124 @@
+//! Sessions: who is signed in where, and what an open attempt must answer to.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use handfast_proto::cose::CoseKey;
+use handfast_proto::ids::{CredentialId, UserHandle};
+use rand_core::{OsRng, RngCore};
+
+use crate::authentication::Attempt;
+use crate::client_data::Challenge;
+use crate::store::User;
+
+/// A session ends this long after its last use.
+const IDLE: u64 = 30 * 60;
+/// An attempt, or a code, must be answered within this time.
+pub(super) const FRESH: u64 = 10 * 60;
+/// Wrong codes before a step-up is over.
+pub(super) const TRIES: u8 = 5;
+const MOST: usize = 10_000;
+
+/// One browser, or one client.
+#[derive(Default)]
+pub(super) struct Session {
+    pub(super) user: Option<UserHandle>,
+    pub(super) pending: Option<Pending>,
+    pub(super) step_up: Option<StepUp>,
+    used_at: u64,
+}
+
+/// An attempt that waits for its response. It is taken out by whatever comes, right or wrong.
+pub(super) struct Pending {
+    pub(super) challenge: Challenge,
+    pub(super) since: u64,
+    pub(super) kind: PendingKind,
+}
+
+pub(super) enum PendingKind {
+    /// A new passkey; with `reset`, the account's others go once it is there.
+    Register {
+        user: User,
+        reset: bool,
+    },
+    SignIn(Attempt),
+}
+
+/// A sign-in that waits for its one-time code.
+pub(super) struct StepUp {
+    pub(super) user: User,
+    pub(super) credential: CredentialId,
+    pub(super) key: Option<CoseKey>,
+    pub(super) code: String,
+    pub(super) tries: u8,
+    pub(super) since: u64,
+}
+
+impl StepUp {
+    pub(super) fn new(
+        user: User,
+        credential: CredentialId,
+        key: Option<CoseKey>,
+        now: u64,
+    ) -> Self {
+        // A million is so far below 2^64 that the remainder favours no code.
+        let code = format!("{:06}", OsRng.next_u64() % 1_000_000);
+        Self {
+            user,
+            credential,
+            key,
+            code,
+            tries: TRIES,
+            since: now,
+        }
+    }
+}
+
+/// All sessions, by the token in their cookie.
+#[derive(Default)]
+pub(super) struct Sessions(HashMap<String, Session>);
+
+impl Sessions {
+    /// Returns the session of a token, or a new one under a token of our making.
+    pub(super) fn of(&mut self, token: Option<&str>, now: u64) -> (String, &mut Session) {
+        self.0
+            .retain(|_, session| now.saturating_sub(session.used_at) < IDLE);
+        let token = match token {
+            Some(token) if self.0.contains_key(token) => token.to_owned(),
+            _ => {
+                if self.0.len() >= MOST {
+                    let oldest = self.0.iter().min_by_key(|(_, session)| session.used_at);
+                    if let Some(oldest) = oldest.map(|(token, _)| token.clone()) {
+                        self.0.remove(&oldest);
+                    }
+                }
+                new_token()
+            }
+        };
+        let session = self.0.entry(token.clone()).or_default();
+        session.used_at = now;
+        (token, session)
+    }
+
+    /// Gives a session a new token, as whenever its rights change.
+    pub(super) fn renew(&mut self, token: &str) -> String {
+        let renewed = new_token();
+        if let Some(session) = self.0.remove(token) {
+            self.0.insert(renewed.clone(), session);
+        }
+        renewed
+    }
+
+    /// Ends all other sessions of an account.
+    pub(super) fn end_others(&mut self, user: &UserHandle, keep: &str) {
+        self.0
+            .retain(|token, session| token == keep || session.user.as_ref() != Some(user));
+    }
+}
+
+fn new_token() -> String {
+    let mut bytes = [0; 32];
+    OsRng.fill_bytes(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
