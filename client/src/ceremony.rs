@@ -90,6 +90,7 @@ pub struct Session {
     scan: Option<Scan>,
     channel: Option<Channel>,
     relay_error: Option<OpenError>,
+    over: bool,
 }
 
 impl Session {
@@ -110,6 +111,7 @@ impl Session {
             scan: None,
             channel: None,
             relay_error: None,
+            over: false,
         }
     }
 
@@ -156,11 +158,7 @@ impl Session {
     pub async fn close(mut self) {
         self.ceremony.shutdown(now(self.begin));
         // The ceremony has done its work: how it ends interests nobody any more.
-        while let Ok(event) = self.next(&mut |_| {}).await {
-            if event == ClientEvent::Finished {
-                return;
-            }
-        }
+        while !self.over && !matches!(self.next(&mut |_| {}).await, Ok(ClientEvent::Finished)) {}
     }
 
     /// Runs the machine until it has something to say to its caller.
@@ -176,6 +174,7 @@ impl Session {
                 Some(ClientEvent::Connected) => tell(Progress::Connected),
                 Some(ClientEvent::WaitingForApproval) => tell(Progress::WaitingForApproval),
                 Some(ClientEvent::Failed(error)) => {
+                    self.over = true;
                     return Err(match self.relay_error.take() {
                         Some(relay) => relay.into(),
                         None => error.into(),

@@ -14,17 +14,31 @@ use handfast_demo::stage::Programs;
 /// # Panics
 ///
 /// If they cannot be built: then no test can say anything.
-#[expect(clippy::expect_used, clippy::panic, reason = "this crate is tests only")]
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this crate is tests only"
+)]
 pub fn programs() -> Programs {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         // …/target/PROFILE/deps/TEST
         let test = std::env::current_exe().expect("a test has an executable");
-        let folder = test.ancestors().nth(2).expect("a test is in target/PROFILE/deps");
-        let target = folder.parent().expect("a profile's folder is in the target folder");
+        let folder = test
+            .ancestors()
+            .nth(2)
+            .expect("a test is in target/PROFILE/deps");
+        let target = folder
+            .parent()
+            .expect("a profile's folder is in the target folder");
         let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-        build.args(["build", "--quiet", "--workspace", "--bins", "--target-dir"]).arg(target);
-        if folder.file_name().is_some_and(|profile| profile == "release") {
+        build
+            .args(["build", "--quiet", "--workspace", "--bins", "--target-dir"])
+            .arg(target);
+        if folder
+            .file_name()
+            .is_some_and(|profile| profile == "release")
+        {
             build.arg("--release");
         }
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));

@@ -12,10 +12,14 @@ use handfast_tests::programs;
 use serde_json::json;
 
 fn chromium() -> Option<PathBuf> {
-    let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists());
+    let found = [
+        "/usr/bin/chromium",
+        "/usr/bin/chromium-browser",
+        "/usr/bin/google-chrome",
+    ]
+    .into_iter()
+    .map(PathBuf::from)
+    .find(|path| path.exists());
     assert!(
         found.is_some() || std::env::var_os("HANDFAST_REQUIRE_BROWSER").is_none(),
         "no chromium here, but HANDFAST_REQUIRE_BROWSER is set"
@@ -26,7 +30,9 @@ fn chromium() -> Option<PathBuf> {
 fn step_up_code(site: &mut Process, user: &str) -> String {
     let lead = format!("step-up code for {user}: ");
     site.line("a step-up code", PATIENCE, |line| {
-        line.text.strip_prefix(&lead).map(|code| code.trim().to_owned())
+        line.text
+            .strip_prefix(&lead)
+            .map(|code| code.trim().to_owned())
     })
     .unwrap()
 }
@@ -34,10 +40,17 @@ fn step_up_code(site: &mut Process, user: &str) -> String {
 /// A device that was never beside the first one: the same passkey in a second virtual
 /// authenticator, which will make a trust-group key of its own.
 async fn move_passkey_to_a_new_device(page: &mut Page, old: &str) -> String {
-    let credentials = page.call("WebAuthn.getCredentials", json!({"authenticatorId": old})).await;
+    let credentials = page
+        .call("WebAuthn.getCredentials", json!({"authenticatorId": old}))
+        .await;
     let mut credential = credentials["credentials"][0].clone();
-    page.call("WebAuthn.removeVirtualAuthenticator", json!({"authenticatorId": old})).await;
+    page.call(
+        "WebAuthn.removeVirtualAuthenticator",
+        json!({"authenticatorId": old}),
+    )
+    .await;
     let new = page.add_authenticator().await;
+    page.presence(&new, false).await;
     let members = credential.as_object_mut().unwrap();
     members.retain(|name, _| !name.to_lowercase().contains("cmtg"));
     let add = json!({"authenticatorId": new, "credential": credential});
@@ -53,7 +66,10 @@ fn register_sign_in_step_up_and_a_second_trust_group() {
     };
     let folder = tempfile::tempdir().unwrap();
     let (mut site, url) = start_site(&programs(), &folder.path().join("site.sqlite")).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(story(&chromium, folder.path(), &mut site, &url));
 }
 
@@ -66,28 +82,44 @@ async fn story(chromium: &Path, folder: &Path, site: &mut Process, url: &str) {
     page.open(url).await;
     page.type_into("#username", "bea").await;
     page.click("#register").await;
-    page.wait_for("document.body.dataset.view === 'account'").await;
+    page.wait_for("document.body.dataset.view === 'account'")
+        .await;
     let decision = page.decision().await;
     assert_eq!(decision["outcome"], "new-group", "{decision}");
     assert_eq!(decision["signed_in"], true, "{decision}");
     let first_key = decision["key"].as_str().unwrap().to_owned();
 
+    // The virtual authenticator's person picks the passkey that the page offers by itself.
     page.click("#sign-out").await;
-    page.wait_for("document.body.dataset.view === 'welcome'").await;
+    page.wait_for("JSON.parse(document.body.dataset.decision).outcome === 'known'")
+        .await;
+    page.wait_for("document.body.dataset.view === 'account'")
+        .await;
+
+    page.presence(&first, false).await;
+    page.click("#sign-out").await;
+    page.wait_for("document.body.dataset.view === 'welcome'")
+        .await;
     page.type_into("#username", "bea").await;
     page.click("#sign-in").await;
-    page.wait_for("document.body.dataset.view === 'account'").await;
+    page.presence(&first, true).await;
+    page.wait_for("document.body.dataset.view === 'account'")
+        .await;
     let decision = page.decision().await;
     assert_eq!(decision["outcome"], "known", "{decision}");
     assert_eq!(decision["key"], first_key.as_str());
     assert_eq!(decision["step_up_required"], false);
 
+    page.presence(&first, false).await;
     page.click("#sign-out").await;
-    page.wait_for("document.body.dataset.view === 'welcome'").await;
-    move_passkey_to_a_new_device(&mut page, &first).await;
+    page.wait_for("document.body.dataset.view === 'welcome'")
+        .await;
+    let second = move_passkey_to_a_new_device(&mut page, &first).await;
     page.type_into("#username", "bea").await;
     page.click("#sign-in").await;
-    page.wait_for("document.body.dataset.view === 'step-up'").await;
+    page.presence(&second, true).await;
+    page.wait_for("document.body.dataset.view === 'step-up'")
+        .await;
     let decision = page.decision().await;
     assert_eq!(decision["outcome"], "new-group", "{decision}");
     assert_eq!(decision["signed_in"], false, "{decision}");
@@ -96,18 +128,25 @@ async fn story(chromium: &Path, folder: &Path, site: &mut Process, url: &str) {
 
     page.type_into("#code", "000000x").await;
     page.click("#confirm-code").await;
-    page.wait_for("document.querySelector('#message').textContent.length > 0").await;
+    page.wait_for("document.querySelector('#message').textContent === 'The code is wrong.'")
+        .await;
     assert_eq!(page.view().await, "step-up", "a wrong code signs nobody in");
 
     let code = step_up_code(site, "bea");
     page.type_into("#code", &code).await;
     page.click("#confirm-code").await;
-    page.wait_for("document.body.dataset.view === 'account'").await;
-    page.wait_for("document.querySelectorAll('[data-group]').length === 2").await;
+    page.wait_for("document.body.dataset.view === 'account'")
+        .await;
+    page.wait_for("document.querySelectorAll('[data-group]').length === 2")
+        .await;
     let trusted = page.eval("document.querySelectorAll('[data-group][data-trust=trusted]').length");
     assert_eq!(trusted.await, json!(2));
 
-    page.click(&format!("[data-group='{first_key}'] button")).await;
-    page.wait_for("document.querySelectorAll('[data-group]').length === 1").await;
-    tokio::time::timeout(Duration::from_secs(10), browser.stop()).await.unwrap();
+    page.click(&format!("[data-group='{first_key}'] button"))
+        .await;
+    page.wait_for("document.querySelectorAll('[data-group]').length === 1")
+        .await;
+    tokio::time::timeout(Duration::from_secs(10), browser.stop())
+        .await
+        .unwrap();
 }

@@ -62,13 +62,27 @@ impl Browser {
 
     /// Opens a page.
     pub(crate) async fn page(&self) -> Page {
-        let host = self.address.trim_start_matches("ws://").split('/').next().unwrap();
+        let host = self
+            .address
+            .trim_start_matches("ws://")
+            .split('/')
+            .next()
+            .unwrap();
         let stream = TcpStream::connect(host).await.unwrap();
-        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
-        let (socket, _) =
-            client_async_with_config(&self.address, stream, Some(config)).await.unwrap();
-        let mut page = Page { socket, session: None, count: 0 };
-        let target = page.call("Target.createTarget", json!({"url": "about:blank"})).await;
+        let config = WebSocketConfig::default()
+            .max_message_size(None)
+            .max_frame_size(None);
+        let (socket, _) = client_async_with_config(&self.address, stream, Some(config))
+            .await
+            .unwrap();
+        let mut page = Page {
+            socket,
+            session: None,
+            count: 0,
+        };
+        let target = page
+            .call("Target.createTarget", json!({"url": "about:blank"}))
+            .await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = page.call("Target.attachToTarget", attach).await;
         page.session = Some(attached["sessionId"].clone());
@@ -96,7 +110,10 @@ impl Page {
         if let Some(session) = &self.session {
             message["sessionId"] = session.clone();
         }
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
+        self.socket
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
         timeout(PATIENCE, async {
             loop {
                 let Message::Text(text) = self.socket.next().await.unwrap().unwrap() else {
@@ -127,13 +144,24 @@ impl Page {
             "defaultBackupState": true,
             "hasCmtgKey": true,
         });
-        let added = self.call("WebAuthn.addVirtualAuthenticator", json!({"options": options}));
+        let added = self.call(
+            "WebAuthn.addVirtualAuthenticator",
+            json!({"options": options}),
+        );
         added.await["authenticatorId"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets the authenticator's person touch it, or leave it alone.
+    pub(crate) async fn presence(&mut self, authenticator: &str, enabled: bool) {
+        let params = json!({"authenticatorId": authenticator, "enabled": enabled});
+        self.call("WebAuthn.setAutomaticPresenceSimulation", params)
+            .await;
     }
 
     pub(crate) async fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({"url": url})).await;
-        self.wait_for("document.readyState === 'complete' && !!document.body.dataset.view").await;
+        self.wait_for("document.readyState === 'complete' && !!document.body.dataset.view")
+            .await;
     }
 
     /// Evaluates an expression, waiting for a promise.
@@ -145,7 +173,10 @@ impl Page {
             "userGesture": true,
         });
         let result = self.call("Runtime.evaluate", params).await;
-        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
+        assert!(
+            result.get("exceptionDetails").is_none(),
+            "{expression}: {result}"
+        );
         result["result"]["value"].clone()
     }
 
@@ -161,16 +192,32 @@ impl Page {
     }
 
     pub(crate) async fn click(&mut self, selector: &str) {
-        self.eval(&format!("document.querySelector({}).click()", json!(selector))).await;
+        self.wait_for(&format!(
+            "!document.querySelector({}).disabled",
+            json!(selector)
+        ))
+        .await;
+        self.eval(&format!(
+            "document.querySelector({}).click()",
+            json!(selector)
+        ))
+        .await;
     }
 
     pub(crate) async fn type_into(&mut self, selector: &str, text: &str) {
         let (selector, text) = (json!(selector), json!(text));
-        self.eval(&format!("document.querySelector({selector}).value = {text}")).await;
+        self.eval(&format!(
+            "document.querySelector({selector}).value = {text}"
+        ))
+        .await;
     }
 
     pub(crate) async fn view(&mut self) -> String {
-        self.eval("document.body.dataset.view").await.as_str().unwrap().to_owned()
+        self.eval("document.body.dataset.view")
+            .await
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// The site's last decision, as the page keeps it for its reader.
