@@ -10,7 +10,7 @@ use clap::Parser;
 use handfast_proto::ids::RpId;
 
 use crate::site::{Site, SiteConfig, serve};
-use crate::store::{SqliteStore, Store};
+use crate::store::SqliteStore;
 
 /// A demo site for passkeys with trust groups: register, sign in, see what the site knows of your
 /// devices. One-time codes of a step-up are printed here.
@@ -63,11 +63,10 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             2,
         )
     })?;
-    let store: Box<dyn Store> = match &arguments.data {
+    let store = match &arguments.data {
         Some(path) => SqliteStore::open(path),
         None => SqliteStore::in_memory(),
     }
-    .map(|store| Box::new(store) as Box<dyn Store>)
     .map_err(|error| {
         let path = arguments.data.unwrap_or_default();
         (
@@ -106,7 +105,7 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
                 origins,
                 json: arguments.json,
             },
-            store,
+            Box::new(store),
         );
         tokio::select! {
             served = serve(listener, site) => served.map_err(failed),

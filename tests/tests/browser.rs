@@ -1,5 +1,10 @@
 //! The demo site in a real browser: Debian's chromium, headless, driven over DevTools, with a
 //! virtual authenticator that has trust-group keys.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod devtools;
 

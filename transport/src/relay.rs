@@ -228,7 +228,7 @@ async fn follow(
 ) -> Result<(Channel, Response<()>), OpenError> {
     for _ in 0..=MAX_REDIRECTS {
         match attempt(&url, relay, trust).await? {
-            Attempt::Opened(channel, response) => return Ok((channel, response)),
+            Attempt::Opened(channel, response) => return Ok((*channel, response)),
             Attempt::Redirect(location) => {
                 let next = url.join(&location).ok().and_then(websocket_scheme);
                 // From TLS a redirect may only lead to TLS.
@@ -256,7 +256,7 @@ fn websocket_scheme(mut url: Url) -> Option<Url> {
 }
 
 enum Attempt {
-    Opened(Channel, Response<()>),
+    Opened(Box<Channel>, Response<()>),
     Redirect(String),
 }
 
@@ -273,7 +273,10 @@ async fn attempt(url: &Url, relay: &str, trust: &TlsTrust) -> Result<Attempt, Op
             if echoed.is_none_or(|protocol| protocol != SUBPROTOCOL) {
                 return Err(protocol("it did not choose the subprotocol"));
             }
-            Ok(Attempt::Opened(Channel::new(socket), response.map(|_| ())))
+            Ok(Attempt::Opened(
+                Box::new(Channel::new(socket)),
+                response.map(|_| ()),
+            ))
         }
         Err(SocketError::Http(response)) => refused(&response, relay),
         Err(SocketError::Io(source)) => Err(OpenError::Connect {

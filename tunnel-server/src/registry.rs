@@ -60,7 +60,7 @@ impl<S> Registry<S> {
             return Err(Refusal::Full);
         }
         let (seat, client) = oneshot::channel();
-        tunnels.insert(tunnel.clone(), Seat::Free(seat));
+        tunnels.insert(tunnel, Seat::Free(seat));
         Ok((
             Claim {
                 registry: Arc::clone(self),

@@ -6,7 +6,7 @@ use ciborium_ll::{Encoder, Header};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A list.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// `false` or `true`.
     Bool(bool),
     /// A byte string.
@@ -102,7 +102,7 @@ impl Value {
     }
 
     /// Returns the items of a list.
-    pub fn as_array(&self) -> Option<&[Value]> {
+    pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(items) => Some(items),
             _ => None,
@@ -327,8 +327,8 @@ impl<const N: usize> From<&[u8; N]> for Value {
     }
 }
 
-impl From<Vec<Value>> for Value {
-    fn from(items: Vec<Value>) -> Self {
+impl From<Vec<Self>> for Value {
+    fn from(items: Vec<Self>) -> Self {
         Self::Array(items)
     }
 }

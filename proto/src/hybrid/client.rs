@@ -93,7 +93,7 @@ pub struct ClientCeremony {
 
 enum State {
     Scanning {
-        eid_key: EidKey,
+        eid_key: Box<EidKey>,
     },
     Connecting {
         psk: Psk,
@@ -122,7 +122,7 @@ impl ClientCeremony {
         let mut ceremony = Self {
             limits: config.limits,
             state: State::Scanning {
-                eid_key: invitation.secret.eid_key(),
+                eid_key: Box::new(invitation.secret.eid_key()),
             },
             invitation,
             actions: VecDeque::from([ClientAction::StartScan]),

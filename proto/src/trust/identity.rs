@@ -168,6 +168,9 @@ impl Method {
     }
 }
 
+/// PKCS#8 of a device's signing key, and the 32 bytes of its other key.
+pub type DeviceKeyParts = (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
+
 /// The two keys of a device: one signs, one receives group secrets. They never leave it.
 pub struct DeviceKeys {
     dsk: SigningKey,
@@ -203,7 +206,7 @@ impl DeviceKeys {
     /// # Errors
     ///
     /// [`IdentityError::Key`].
-    pub fn to_parts(&self) -> Result<(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>), IdentityError> {
+    pub fn to_parts(&self) -> Result<DeviceKeyParts, IdentityError> {
         Ok((
             self.dsk.to_pkcs8_der()?,
             Zeroizing::new(self.mk.to_bytes().to_vec()),

@@ -131,7 +131,9 @@ pub fn seal_key(
 }
 
 /// The parts of a file: header, header bytes, nonce, ciphertext.
-fn parts(file: &[u8]) -> Option<(KeyFileHeader, Vec<u8>, [u8; 12], Vec<u8>)> {
+type Parts = (KeyFileHeader, Vec<u8>, [u8; 12], Vec<u8>);
+
+fn parts(file: &[u8]) -> Option<Parts> {
     let map = cbor::decode(file).ok()?.into_map()?;
     if map.len() != 4 || map.int(1)?.as_text()? != FILE {
         return None;

@@ -87,7 +87,11 @@ impl Refusal {
             Self::Store(error) => {
                 // The user can do nothing about it; who runs the site can.
                 let _ = writeln!(std::io::stderr(), "The store failed: {error}.");
-                (500, None, "The site's store failed; try again later.".to_owned())
+                (
+                    500,
+                    None,
+                    "The site's store failed; try again later.".to_owned(),
+                )
             }
             Self::Usage(why) => (400, Some("Request".to_owned()), (*why).to_owned()),
             Self::Unknown => (404, None, "There is nothing here.".to_owned()),
