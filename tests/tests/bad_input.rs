@@ -1,0 +1,487 @@
+//! Bad input and bad luck, as a person meets them: one clear sentence, one of what to do, the right
+//! exit code, and nothing lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use handfast_demo::stage::{Finished, Home, PATIENCE, Process, Program, Stage};
+use handfast_tests::programs;
+
+const PASSPHRASE: &str = "copper lantern orbit velvet thistle harbor";
+const PIN: &str = "271828";
+const CREATE: &str = r#"{"challenge":"AAAAAAAAAAAAAAAAAAAAAA","rp":{"id":"example.org","name":"E"},
+    "user":{"id":"AAAA","name":"a","displayName":"A"},"pubKeyCredParams":[{"type":"public-key","alg":-7}]}"#;
+
+fn stage() -> Stage {
+    Stage::start(programs()).unwrap()
+}
+
+fn words(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// Runs a program to its end with this on its standard input.
+fn run(
+    stage: &Stage,
+    program: Program,
+    home: &Home,
+    arguments: &[String],
+    input: &str,
+) -> Finished {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = stage.command(program, home, &arguments);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that refuses at once does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+/// Checks the exit code, and that the words are for a person: the given one among them, and none of
+/// Rust's.
+fn told(finished: &Finished, code: i32, word: &str) {
+    assert_eq!(finished.code, code, "{finished:?}");
+    assert!(finished.err.contains(word), "“{word}” in {}", finished.err);
+    for foreign in [
+        "panicked", "Error(", "Err(", "::", "unwrap", "None", "Some(",
+    ] {
+        assert!(
+            !finished.err.contains(foreign),
+            "“{foreign}” in {}",
+            finished.err
+        );
+    }
+    assert!(
+        finished.err.lines().count() >= 2,
+        "what to do is missing: {}",
+        finished.err
+    );
+}
+
+fn phone_home(stage: &Stage, name: &str) -> Home {
+    let home = stage.home(name, PASSPHRASE, PIN).unwrap();
+    let made = run(
+        stage,
+        Program::Phone,
+        &home,
+        &words(&["init", "--for-tests", "--name", name]),
+        "",
+    );
+    assert_eq!(made.code, 0, "{}", made.err);
+    home
+}
+
+fn scan(stage: &Stage, home: &Home, code: &str) -> Finished {
+    let mut arguments = words(&["scan", code]);
+    arguments.extend(stage.phone_options("here"));
+    run(stage, Program::Phone, home, &arguments, "")
+}
+
+fn start(stage: &Stage, program: Program, home: &Home, arguments: &[&str]) -> Process {
+    let mut arguments = words(arguments);
+    arguments.extend(match program {
+        Program::Phone => stage.phone_options("here"),
+        _ => stage.desktop_options("here"),
+    });
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    stage.spawn(program, home, &arguments).unwrap()
+}
+
+/// A desktop that shows a code, and the code.
+fn register(stage: &Stage, home: &Home, user: &str) -> (Process, String) {
+    let site = stage.site_url().to_owned();
+    let arguments = ["register", &site, "--user", user, "--qr-url", "--json"];
+    let mut desktop = start(stage, Program::Desktop, home, &arguments);
+    let url = desktop.event("qr").unwrap()["url"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    (desktop, url)
+}
+
+#[test]
+fn codes_that_no_computer_made_are_refused() {
+    let stage = stage();
+    let home = phone_home(&stage, "phone");
+    let good = "FIDO:/162870791865632382552704231438327900152302540348097243854039966655366469794954476199158014113179232779520163209900691930075274801398564434658077048963842109321447142660";
+    for (code, word) in [
+        ("https://example.org", "FIDO"),
+        ("FIDO:/", "damaged"),
+        (&good[..100], "damaged"),
+        ("FIDO:/12345", "code"),
+        ("FIDO:/abc", "damaged"),
+    ] {
+        told(&scan(&stage, &home, code), 2, word);
+    }
+    let mut arguments = words(&["scan", "--image", "/dev/null"]);
+    arguments.extend(stage.phone_options("here"));
+    told(
+        &run(&stage, Program::Phone, &home, &arguments, ""),
+        2,
+        "picture",
+    );
+}
+
+#[test]
+fn options_and_origins_that_do_not_fit_are_refused_before_a_code_is_shown() {
+    let stage = stage();
+    let home = stage.home("desktop", PASSPHRASE, PIN).unwrap();
+    let create = |origin: &str, options: &str| {
+        let mut arguments = words(&["create", "--origin", origin, "--qr-url"]);
+        arguments.extend(stage.desktop_options("here"));
+        run(&stage, Program::Desktop, &home, &arguments, options)
+    };
+    for (origin, options, word) in [
+        ("https://example.org", "not json", "JSON"),
+        ("https://example.org", "{}", "rp"),
+        (
+            "https://example.org",
+            &CREATE.replace("AAAAAAAAAAAAAAAAAAAAAA", "AAAA"),
+            "challenge",
+        ),
+        (
+            "https://example.org",
+            &CREATE.replace("\"AAAA\"", "\"A=\""),
+            "user.id",
+        ),
+        (
+            "https://example.org",
+            &CREATE.replace("-7", "\"ES256\""),
+            "pubKeyCredParams",
+        ),
+        ("https://other.org", CREATE, "belong"),
+        ("http://example.org", CREATE, "secure"),
+        ("https://127.0.0.1", CREATE, "address"),
+        ("https://example.org/login", CREATE, "origin"),
+        (
+            "https://a.co.uk",
+            &CREATE.replace("example.org", "co.uk"),
+            "public suffix",
+        ),
+    ] {
+        let finished = create(origin, options);
+        told(&finished, 2, word);
+        assert!(
+            !finished.err.contains("FIDO:/"),
+            "a code was shown: {}",
+            finished.err
+        );
+    }
+}
+
+#[test]
+fn a_radio_that_is_not_there_and_a_code_without_a_screen_are_told() {
+    let stage = stage();
+    let home = stage.home("desktop", PASSPHRASE, PIN).unwrap();
+    let origin = "https://example.org";
+    let bluez = words(&["create", "--origin", origin, "--qr-url"]);
+    told(
+        &run(&stage, Program::Desktop, &home, &bluez, CREATE),
+        5,
+        "Bluetooth",
+    );
+    let mut unseen = words(&["create", "--origin", origin]);
+    unseen.extend(stage.desktop_options("here"));
+    told(
+        &run(&stage, Program::Desktop, &home, &unseen, CREATE),
+        2,
+        "terminal",
+    );
+}
+
+#[test]
+fn nobody_near_is_a_timeout() {
+    let stage = stage();
+    let home = stage.home("desktop", PASSPHRASE, PIN).unwrap();
+    let mut arguments = words(&[
+        "create",
+        "--origin",
+        "https://example.org",
+        "--qr-url",
+        "--timeout",
+        "1",
+    ]);
+    arguments.extend(stage.desktop_options("here"));
+    told(
+        &run(&stage, Program::Desktop, &home, &arguments, CREATE),
+        4,
+        "phone",
+    );
+}
+
+#[test]
+fn a_relay_that_is_down_or_has_a_foreign_certificate_is_told() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let (_desktop, url) = register(&stage, &desktop, "ana");
+    let air = format!("simulated={}", stage.air("here").display());
+    let ca = stage.certificates().authority().display().to_string();
+    let scan = |relay: &str, options: &[&str]| {
+        let mut arguments = words(&["scan", &url, "--relay", relay, "--tunnel-domain", "300"]);
+        arguments.extend(words(&["--radio", &air]));
+        arguments.extend(words(options));
+        run(&stage, Program::Phone, &home, &arguments, "")
+    };
+    told(
+        &scan("wss://localhost:9", &["--ca-file", &ca]),
+        6,
+        "reached",
+    );
+    told(&scan(stage.relay_url(), &[]), 6, "certificate");
+    told(&scan("ws://example.org", &[]), 2, "wss");
+    told(
+        &scan(stage.relay_url(), &["--ca-file", "/dev/null"]),
+        2,
+        "certificate",
+    );
+}
+
+#[test]
+fn a_refusal_on_the_phone_reaches_the_computer() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let (computer, url) = register(&stage, &desktop, "ana");
+    let mut phone = start(&stage, Program::Phone, &home, &["scan", &url, "--json"]);
+    phone.event("prompt").unwrap();
+    phone.say("n").unwrap();
+    assert_eq!(phone.finish(PATIENCE).unwrap().code, 3);
+    let finished = computer.finish(PATIENCE).unwrap();
+    assert_eq!(finished.code, 3, "{}", finished.err);
+    assert!(finished.out.is_empty());
+}
+
+#[test]
+fn a_computer_that_leaves_takes_its_prompt_along() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let (mut computer, url) = register(&stage, &desktop, "ana");
+    let mut phone = start(&stage, Program::Phone, &home, &["scan", &url, "--json"]);
+    phone.event("prompt").unwrap();
+    computer.kill();
+    phone.event("withdrawn").unwrap();
+    assert_eq!(phone.finish(PATIENCE).unwrap().code, 1);
+}
+
+#[test]
+fn a_phone_that_dies_in_the_middle_is_noticed() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let (computer, url) = register(&stage, &desktop, "ana");
+    let mut phone = start(&stage, Program::Phone, &home, &["scan", &url, "--json"]);
+    phone.event("prompt").unwrap();
+    phone.kill();
+    let finished = computer.finish(PATIENCE).unwrap();
+    assert_eq!(finished.code, 1, "{}", finished.err);
+    assert!(finished.err.contains("left"), "{}", finished.err);
+}
+
+#[test]
+fn of_two_phones_that_answer_one_code_the_first_serves_it() {
+    let stage = stage();
+    let (one, two) = (phone_home(&stage, "one"), phone_home(&stage, "two"));
+    let desktop = stage.home("d", PASSPHRASE, PIN).unwrap();
+    let (computer, url) = register(&stage, &desktop, "ana");
+    let mut first = start(&stage, Program::Phone, &one, &["scan", &url, "--json"]);
+    first.event("prompt").unwrap();
+    told(&scan(&stage, &two, &url), 1, "another device");
+    first.say("y").unwrap();
+    assert_eq!(first.finish(PATIENCE).unwrap().code, 0);
+    assert_eq!(computer.finish(PATIENCE).unwrap().code, 0);
+}
+
+#[test]
+fn wrong_pins_are_counted_over_restarts_and_block_in_the_end() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let mut left = Vec::new();
+    for round in 0..3 {
+        let (computer, url) = register(&stage, &desktop, "ana");
+        let mut arguments = words(&["scan", &url, "--json"]);
+        arguments.extend(stage.phone_options("here"));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut command = stage.command(Program::Phone, &home, &arguments);
+        home.apply_without_pin(&mut command);
+        let mut phone = Process::spawn("handfast-authenticator", &mut command).unwrap();
+        phone.event("prompt").unwrap();
+        for _ in 0..3 {
+            phone.say("000000").unwrap();
+        }
+        let ended = phone.finish(PATIENCE).unwrap();
+        assert_eq!(ended.code, if round < 2 { 3 } else { 1 }, "{ended:?}");
+        assert_ne!(computer.finish(PATIENCE).unwrap().code, 0);
+        for line in ended.out.lines() {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            left.extend(event["tries_left"].as_u64());
+        }
+    }
+    assert_eq!(left, [7, 6, 5, 4, 3, 2, 1]);
+}
+
+#[test]
+fn vaults_that_are_missing_locked_newer_or_copied_are_told_and_not_touched() {
+    let stage = stage();
+    let empty = stage.home("empty", PASSPHRASE, PIN).unwrap();
+    for arguments in [
+        &["vault", "join"][..],
+        &["vault", "status"],
+        &["group", "status"],
+    ] {
+        let finished = run(&stage, Program::Desktop, &empty, &words(arguments), "");
+        told(&finished, 1, "no vault");
+    }
+    let mut link = words(&["link", "--qr-url"]);
+    link.extend(stage.desktop_options("here"));
+    let finished = run(&stage, Program::Desktop, &empty, &link, "");
+    told(&finished, 1, "no vault");
+    assert!(!finished.err.contains("FIDO:/"));
+
+    let home = phone_home(&stage, "phone");
+    fs::write(home.passphrase(), "something else\n").unwrap();
+    let list = words(&["passkeys", "list"]);
+    told(
+        &run(&stage, Program::Phone, &home, &list, ""),
+        1,
+        "pass phrase is wrong",
+    );
+    fs::write(home.passphrase(), PASSPHRASE).unwrap();
+    assert_eq!(run(&stage, Program::Phone, &home, &list, "").code, 0);
+
+    // The format is the byte behind the name of the file's kind.
+    let newer = |path: &Path, kind: &str| {
+        let mut bytes = fs::read(path).unwrap();
+        let at = bytes
+            .windows(kind.len())
+            .position(|window| window == kind.as_bytes())
+            .unwrap();
+        assert_eq!(bytes[at + kind.len()..][..2], [2, 1]);
+        bytes[at + kind.len() + 1] = 9;
+        let before = fs::read(path).unwrap();
+        fs::write(path, &bytes).unwrap();
+        told(
+            &run(&stage, Program::Phone, &home, &list, ""),
+            1,
+            "newer version",
+        );
+        assert_eq!(fs::read(path).unwrap(), bytes, "it was not touched");
+        fs::write(path, before).unwrap();
+    };
+    newer(&home.vault().join("vault.handfast"), "handfast-vault");
+    newer(&home.device().join("device.handfast"), "handfast-device");
+    assert_eq!(run(&stage, Program::Phone, &home, &list, "").code, 0);
+}
+
+#[test]
+fn a_damaged_file_is_named_and_the_others_work() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    for user in ["ana", "bob"] {
+        let (computer, url) = register(&stage, &desktop, user);
+        let mut arguments = words(&["scan", &url, "--approve", "always"]);
+        arguments.extend(stage.phone_options("here"));
+        let phone = run(&stage, Program::Phone, &home, &arguments, "");
+        assert_eq!(phone.code, 0, "{}", phone.err);
+        assert_eq!(computer.finish(PATIENCE).unwrap().code, 0);
+    }
+    let file = fs::read_dir(home.vault().join("passkeys"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let status = run(
+        &stage,
+        Program::Desktop,
+        &home,
+        &words(&["vault", "status", "--json"]),
+        "",
+    );
+    let status = status.json().unwrap();
+    assert_eq!(status["passkeys"], 1);
+    assert_eq!(status["damaged"][0]["file"], file.display().to_string());
+}
+
+#[test]
+fn approval_without_a_person_needs_a_vault_made_for_it() {
+    let stage = stage();
+    let home = stage.home("phone", PASSPHRASE, PIN).unwrap();
+    assert_eq!(
+        run(&stage, Program::Phone, &home, &words(&["init"]), "").code,
+        0
+    );
+    let mut arguments = words(&["run", "--approve", "always"]);
+    arguments.extend(stage.phone_options("here"));
+    told(
+        &run(&stage, Program::Phone, &home, &arguments, ""),
+        2,
+        "tests",
+    );
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let stage = stage();
+    let home = phone_home(&stage, "phone");
+    let list = words(&["pin"]);
+    let before = fs::read(home.device().join("device.handfast")).unwrap();
+    // A limit on the size of files is met by the same calls as a full disk.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
+    let inner = stage.command(
+        Program::Phone,
+        &home,
+        &list.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    limited.arg(inner.get_program()).args(inner.get_args());
+    home.apply(&mut limited);
+    let output = limited.stdin(Stdio::null()).output().unwrap();
+    let finished = Finished {
+        code: output.status.code().unwrap_or(-1),
+        out: String::new(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    };
+    told(&finished, 1, "device.handfast");
+    assert_eq!(
+        fs::read(home.device().join("device.handfast")).unwrap(),
+        before
+    );
+    let files = fs::read_dir(home.device()).unwrap().count();
+    assert_eq!(files, 1, "nothing is left behind");
+}

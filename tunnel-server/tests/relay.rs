@@ -1,0 +1,342 @@
+//! The relay over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use handfast_relay::limits::Limits;
+use handfast_relay::server::Server;
+use handfast_relay::tls::server_config;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+const TUNNEL: &str = "DE1D8150B45F03349B2B00A52E2E893E";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Socket = WebSocketStream<TcpStream>;
+
+struct Relay {
+    port: u16,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    async fn start(limits: Limits) -> Self {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), None, limits)
+            .await
+            .unwrap();
+        let port = server.local_address().unwrap().port();
+        Self {
+            port,
+            task: tokio::spawn(server.serve()),
+        }
+    }
+
+    async fn open(&self, path: &str) -> Result<(Socket, Option<String>), u16> {
+        let url = format!("ws://127.0.0.1:{}{path}", self.port);
+        let mut request = url.into_client_request().unwrap();
+        let offer = "chat, fido.cable".parse().unwrap();
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", offer);
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        match client_async(request, stream).await {
+            Ok((socket, response)) => {
+                let headers = response.headers();
+                assert_eq!(headers.get("Sec-WebSocket-Protocol").unwrap(), "fido.cable");
+                let routing = headers.get("X-caBLE-Routing-ID");
+                Ok((
+                    socket,
+                    routing.map(|value| value.to_str().unwrap().to_owned()),
+                ))
+            }
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn phone(&self) -> (Socket, String) {
+        let (phone, routing) = self.open(&format!("/cable/new/{TUNNEL}")).await.unwrap();
+        (phone, routing.unwrap())
+    }
+
+    async fn pair(&self) -> (Socket, Socket, String) {
+        let (phone, routing) = self.phone().await;
+        // The other hex case on purpose.
+        let path = format!("/cable/connect/{routing}/{TUNNEL}").to_lowercase();
+        let (client, none) = self.open(&path).await.unwrap();
+        assert_eq!(none, None);
+        (phone, client, routing)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn next(socket: &mut Socket) -> Option<Result<Message, Error>> {
+    timeout(PATIENCE, socket.next())
+        .await
+        .expect("the relay says something in time")
+}
+
+async fn bytes(socket: &mut Socket) -> Vec<u8> {
+    match next(socket).await {
+        Some(Ok(Message::Binary(bytes))) => bytes.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
+    loop {
+        match next(socket).await {
+            Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            None | Some(Err(_)) => return None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn binary(bytes: &[u8]) -> Message {
+    Message::binary(bytes.to_vec())
+}
+
+#[tokio::test]
+async fn messages_pass_both_ways_and_a_clean_end_is_told() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, mut client, _) = relay.pair().await;
+    client.send(binary(b"hello")).await.unwrap();
+    assert_eq!(bytes(&mut phone).await, b"hello");
+    let large = vec![7; 1024 * 1024 + 1024];
+    phone.send(binary(&large)).await.unwrap();
+    assert_eq!(bytes(&mut client).await, large);
+    client.close(None).await.unwrap();
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Normal));
+    // The name is free again.
+    timeout(PATIENCE, async {
+        while relay.open(&format!("/cable/new/{TUNNEL}")).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_the_phone_says_early_is_kept_for_its_client() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, routing) = relay.phone().await;
+    for number in 0..8 {
+        phone.send(binary(&[number])).await.unwrap();
+    }
+    let (mut client, _) = relay
+        .open(&format!("/cable/connect/{routing}/{TUNNEL}"))
+        .await
+        .unwrap();
+    for number in 0..8 {
+        assert_eq!(bytes(&mut client).await, [number]);
+    }
+}
+
+#[tokio::test]
+async fn too_much_before_the_client_comes_ends_the_tunnel() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, _) = relay.phone().await;
+    for number in 0..9 {
+        phone.send(binary(&[number])).await.unwrap();
+    }
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Policy));
+    let (mut phone, _) = {
+        let other = TUNNEL.replace("DE", "AB");
+        relay.open(&format!("/cable/new/{other}")).await.unwrap()
+    };
+    phone.send(binary(&vec![0; 70_000])).await.unwrap();
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Size));
+}
+
+#[tokio::test]
+async fn the_first_client_stays_and_the_first_phone_too() {
+    let relay = Relay::start(Limits::default()).await;
+    assert_eq!(
+        relay
+            .open(&format!("/cable/connect/000000/{TUNNEL}"))
+            .await
+            .err(),
+        Some(404)
+    );
+    let (mut phone, mut client, routing) = relay.pair().await;
+    let second = relay
+        .open(&format!("/cable/connect/{routing}/{TUNNEL}"))
+        .await;
+    assert_eq!(second.err(), Some(409));
+    assert_eq!(
+        relay.open(&format!("/cable/new/{TUNNEL}")).await.err(),
+        Some(409)
+    );
+    client.send(binary(b"still here")).await.unwrap();
+    assert_eq!(bytes(&mut phone).await, b"still here");
+}
+
+#[tokio::test]
+async fn who_breaks_a_rule_is_told_which_and_the_other_is_let_go() {
+    for (message, code) in [
+        (Message::text("hello"), CloseCode::Unsupported),
+        (binary(b""), CloseCode::Protocol),
+        (binary(&vec![0; 2 * 1024 * 1024]), CloseCode::Size),
+    ] {
+        let relay = Relay::start(Limits::default()).await;
+        let (mut phone, mut client, _) = relay.pair().await;
+        // The relay may have closed before all of a large message was written.
+        let _ = client.send(message).await;
+        assert_eq!(
+            close_code(&mut phone).await,
+            Some(CloseCode::Policy),
+            "{code:?}"
+        );
+        if code != CloseCode::Size {
+            assert_eq!(close_code(&mut client).await, Some(code));
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_many_messages_and_too_long_a_life_end_a_tunnel() {
+    let relay = Relay::start(Limits {
+        messages_per_side: 3,
+        ..Limits::default()
+    })
+    .await;
+    let (mut phone, mut client, _) = relay.pair().await;
+    for _ in 0..4 {
+        client.send(binary(b"x")).await.unwrap();
+    }
+    assert_eq!(close_code(&mut client).await, Some(CloseCode::Policy));
+    for _ in 0..3 {
+        assert_eq!(bytes(&mut phone).await, b"x");
+    }
+    let limits = Limits {
+        unpaired: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let relay = Relay::start(limits).await;
+    let (mut phone, _) = relay.phone().await;
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Policy));
+}
+
+#[tokio::test]
+async fn a_peer_that_vanishes_is_told_to_the_other() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, client, _) = relay.pair().await;
+    drop(client);
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Away));
+}
+
+#[tokio::test]
+async fn pings_are_answered_and_not_passed_on() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, mut client, _) = relay.pair().await;
+    client
+        .send(Message::Ping(b"are you there"[..].into()))
+        .await
+        .unwrap();
+    assert!(matches!(
+        next(&mut client).await,
+        Some(Ok(Message::Pong(_)))
+    ));
+    client.send(binary(b"next")).await.unwrap();
+    assert_eq!(bytes(&mut phone).await, b"next");
+}
+
+#[tokio::test]
+async fn slow_and_strange_requests_get_an_answer_or_the_door() {
+    let relay = Relay::start(Limits {
+        opening: Duration::from_millis(100),
+        ..Limits::default()
+    })
+    .await;
+    let mut slow = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
+    slow.write_all(b"GET /cable/new/").await.unwrap();
+    let mut rest = Vec::new();
+    timeout(PATIENCE, slow.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(rest.is_empty());
+    for (request, status) in [
+        ("POST / HTTP/1.1\r\n\r\n", "405"),
+        ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("nonsense\r\n\r\n", "400"),
+    ] {
+        let mut stream = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn both_tls_versions_are_spoken() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    assert!(server_config(&key, &chain).is_err(), "the wrong way round");
+    let tls = server_config(&chain, &key).unwrap();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Some(tls), Limits::default())
+        .await
+        .unwrap();
+    let port = server.local_address().unwrap().port();
+    let task = tokio::spawn(server.serve());
+    let certificate: CertificateDer<'static> = made.cert.der().clone();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
+        let url = format!("wss://localhost:{port}/cable/new/{TUNNEL}");
+        let mut request = url.into_client_request().unwrap();
+        let offer = "fido.cable".parse().unwrap();
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", offer);
+        let (mut socket, _) = client_async(request, stream).await.unwrap();
+        socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+    }
+    task.abort();
+}
