@@ -154,7 +154,7 @@ fn what_a_real_chromium_made_is_accepted_and_known_again() {
     let user = signed
         .user_handle
         .clone()
-        .unwrap_or(UserHandle::from_bytes(b"u").unwrap());
+        .unwrap_or_else(|| UserHandle::from_bytes(b"u").unwrap());
     let registered =
         registration::verify(&response, &expected, &[-7], &user, 1, Mode::Strict).unwrap();
     let Outcome::NewGroup(key) = registered.cmtg else {

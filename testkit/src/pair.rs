@@ -13,6 +13,9 @@ use rand_core::{RngCore, SeedableRng};
 
 use crate::faults::{Damage, Faults, Side};
 
+/// Answers a request: command byte and CBOR in, status byte and CBOR out.
+pub type AnswerTo = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>>>;
+
 /// What client and phone do, beyond the protocol.
 pub struct Script {
     /// The phone's answer to authenticatorGetInfo, without a status byte.
@@ -20,7 +23,7 @@ pub struct Script {
     /// What the client asks, one after another; then it shuts down.
     pub requests: Vec<Vec<u8>>,
     /// What the phone answers; nothing means that nobody answers.
-    pub answer: Box<dyn FnMut(&[u8]) -> Option<Vec<u8>>>,
+    pub answer: AnswerTo,
 }
 
 /// How a ceremony ended on both sides.

@@ -311,7 +311,7 @@ fn of_two_phones_that_answer_one_code_the_first_serves_it() {
     let (computer, url) = register(&stage, &desktop, "ana");
     let mut first = start(&stage, Program::Phone, &one, &["scan", &url, "--json"]);
     first.event("prompt").unwrap();
-    told(&scan(&stage, &two, &url), 1, "another device");
+    told(&scan(&stage, &two, &url), 1, "device answers this code");
     first.say("y").unwrap();
     assert_eq!(first.finish(PATIENCE).unwrap().code, 0);
     assert_eq!(computer.finish(PATIENCE).unwrap().code, 0);

@@ -99,7 +99,7 @@ enum State {
         psk: Psk,
     },
     HandshakeSent {
-        initiator: Initiator,
+        initiator: Box<Initiator>,
     },
     WaitPostHandshake {
         channel: Box<SecureChannel>,
@@ -169,7 +169,9 @@ impl ClientCeremony {
         };
         match Initiator::start(&self.invitation.key, psk, rng) {
             Ok((initiator, message)) => {
-                self.state = State::HandshakeSent { initiator };
+                self.state = State::HandshakeSent {
+                    initiator: Box::new(initiator),
+                };
                 self.actions.push_back(ClientAction::Send(message));
                 self.events.push_back(ClientEvent::Connected);
                 self.wait(self.limits.handshake, now);

@@ -1,0 +1,366 @@
+//! The engine: what it answers, and what it asks a person before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use handfast_authenticator::device::{DeviceStore, MachineId};
+use handfast_authenticator::engine::{
+    Answer, Authenticator, Computer, Context, Person, PinPad, Prompt, printable,
+};
+use handfast_authenticator::group;
+use handfast_authenticator::passphrase::{Passphrase, Stretching};
+use handfast_authenticator::vault::{InitOptions, Vault, VaultDevice};
+use handfast_proto::auth_data::AuthenticatorData;
+use handfast_proto::cbor::Map;
+use handfast_proto::cose::CoseKey;
+use handfast_proto::ctap2::{
+    RpEntity, Status, UserEntity, get_assertion, make_credential, split_reply,
+};
+use handfast_proto::extension::cmtg_key;
+use handfast_proto::ids::{ClientDataHash, CredentialId, RpId, UserHandle};
+use handfast_proto::trust::{DeviceId, DeviceName};
+use rand_core::OsRng;
+use tempfile::TempDir;
+
+const HASH: ClientDataHash = ClientDataHash([7; 32]);
+const PIN: &str = "1234";
+
+/// Answers as told, and remembers what it was asked.
+struct Scripted {
+    answer: Box<dyn FnMut(&mut dyn PinPad) -> Answer>,
+    asked: Vec<String>,
+}
+
+impl Person for Scripted {
+    fn ask(&mut self, prompt: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
+        self.asked.push(format!("{prompt:?}"));
+        (self.answer)(pin)
+    }
+}
+
+fn approving() -> Scripted {
+    answering(|pin| {
+        pin.check(PIN);
+        Answer::Approved {
+            account: 0,
+            verified: true,
+        }
+    })
+}
+
+fn answering(answer: impl FnMut(&mut dyn PinPad) -> Answer + 'static) -> Scripted {
+    Scripted {
+        answer: Box::new(answer),
+        asked: Vec::new(),
+    }
+}
+
+struct Phone {
+    authenticator: Authenticator,
+    _folder: TempDir,
+    now: u64,
+}
+
+impl Phone {
+    fn new(with_pin: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = InitOptions {
+            for_tests: true,
+            stretching: Stretching::LEAST,
+        };
+        let phrase = Passphrase::new("correct horse");
+        let vault = Vault::init(&folder.path().join("v"), &phrase, options, &mut OsRng).unwrap();
+        let (machine, name) = (
+            MachineId::from_bytes(b"m"),
+            DeviceName::parse("phone").unwrap(),
+        );
+        let device = folder.path().join("d");
+        let mut device = DeviceStore::create(&device, &vault, &machine, name, &mut OsRng).unwrap();
+        if with_pin {
+            device.set_pin(PIN, Stretching::LEAST, &mut OsRng).unwrap();
+        }
+        Self {
+            authenticator: Authenticator { vault, device },
+            _folder: folder,
+            now: 1000,
+        }
+    }
+
+    fn ask(&mut self, request: &[u8], person: &mut Scripted) -> Vec<u8> {
+        let context = Context {
+            computer: Computer::Unknown,
+            method: None,
+            handshake_hash: None,
+        };
+        let mut session = self.authenticator.session(context);
+        self.now += 1;
+        self.authenticator
+            .handle(&mut session, request, person, &mut OsRng, self.now)
+            .bytes
+    }
+
+    fn create(&mut self, request: &make_credential::Request) -> AuthenticatorData {
+        let reply = self.ask(&request.encode(), &mut approving());
+        let response = make_credential::Response::parse(split_reply(&reply).unwrap()).unwrap();
+        assert_eq!(response.format, "none");
+        let data = AuthenticatorData::parse(&response.auth_data).unwrap();
+        if let Some(output) = cmtg_key::client_output(&data, &response.unsigned_extensions).unwrap()
+        {
+            let key = CoseKey::parse(&output.public_key).unwrap();
+            key.verify(&[data.as_bytes(), &HASH.0].concat(), &output.signature)
+                .unwrap();
+        }
+        data
+    }
+
+    fn status(&mut self, request: &[u8], person: &mut Scripted) -> Status {
+        split_reply(&self.ask(request, person)).unwrap_err()
+    }
+}
+
+fn create(user: &[u8]) -> make_credential::Request {
+    make_credential::Request {
+        client_data_hash: HASH,
+        rp: RpEntity {
+            id: RpId::parse("example.org").unwrap(),
+            name: None,
+        },
+        user: UserEntity {
+            id: UserHandle::from_bytes(user).unwrap(),
+            name: Some(String::from_utf8_lossy(user).into_owned()),
+            display_name: Some(String::new()),
+        },
+        algorithms: vec![-7],
+        exclude: Vec::new(),
+        extensions: Map::new().with("cmtgKey", true).with("unknown", 1),
+        resident_key: Some(true),
+        user_verification: Some(true),
+        user_presence: None,
+        enterprise_attestation: None,
+        attestation_formats: Vec::new(),
+        pin_uv_auth_param: None,
+    }
+}
+
+fn get(allow: &[CredentialId]) -> get_assertion::Request {
+    get_assertion::Request {
+        rp_id: RpId::parse("example.org").unwrap(),
+        client_data_hash: HASH,
+        allow: allow.to_vec(),
+        has_allow_list: !allow.is_empty(),
+        extensions: Map::new().with("cmtgKey", true),
+        user_presence: None,
+        user_verification: Some(true),
+        pin_uv_auth_param: None,
+    }
+}
+
+fn id(data: &AuthenticatorData) -> CredentialId {
+    data.attested.as_ref().unwrap().credential_id.clone()
+}
+
+#[test]
+fn a_passkey_is_made_and_signs_with_the_same_group_key() {
+    let mut phone = Phone::new(true);
+    let made = phone.create(&create(b"ana"));
+    let flags = made.flags;
+    assert!(flags.user_present() && flags.user_verified() && flags.backup_eligible());
+    assert!(!flags.backed_up(), "no other device is in the vault");
+    assert_eq!(
+        made.extensions.as_ref().unwrap().len(),
+        1,
+        "unknown extensions are not answered"
+    );
+
+    let reply = phone.ask(&get(&[]).encode(), &mut approving());
+    let response = get_assertion::Response::parse(split_reply(&reply).unwrap()).unwrap();
+    let data = AuthenticatorData::parse(&response.auth_data).unwrap();
+    let key = CoseKey::parse(&made.attested.as_ref().unwrap().public_key).unwrap();
+    let message = [data.as_bytes(), &HASH.0].concat();
+    key.verify(&message, &response.signature).unwrap();
+    assert_eq!(response.credential, Some(id(&made)));
+    assert_eq!(response.user_selected, Some(true));
+    assert_eq!(response.user.unwrap().name.as_deref(), Some("ana"));
+    assert_eq!(data.extensions, made.extensions, "the same group key");
+}
+
+#[test]
+fn another_device_in_the_vault_makes_passkeys_backed_up() {
+    let mut phone = Phone::new(true);
+    let name = DeviceName::parse("laptop").unwrap();
+    let other = VaultDevice {
+        id: DeviceId([1; 16]),
+        name,
+        since: 1,
+    };
+    phone.authenticator.vault.record_device(other).unwrap();
+    assert!(phone.create(&create(b"ana")).flags.backed_up());
+}
+
+#[test]
+fn the_first_algorithm_that_is_known_decides() {
+    let mut phone = Phone::new(true);
+    for (algorithms, chosen) in [(vec![-257, -8, -7], -8), (vec![-7, -8], -7)] {
+        let made = phone.create(&make_credential::Request {
+            algorithms,
+            ..create(b"ana")
+        });
+        let key = CoseKey::parse(&made.attested.unwrap().public_key).unwrap();
+        assert_eq!(key.algorithm().id(), chosen);
+    }
+    let none = make_credential::Request {
+        algorithms: vec![-257],
+        ..create(b"ana")
+    };
+    let mut person = approving();
+    assert_eq!(
+        phone.status(&none.encode(), &mut person),
+        Status::UNSUPPORTED_ALGORITHM
+    );
+    assert!(person.asked.is_empty(), "nobody is asked for nothing");
+}
+
+#[test]
+fn an_excluded_passkey_is_told_only_after_a_person_was_there() {
+    let mut phone = Phone::new(true);
+    let made = id(&phone.create(&create(b"ana")));
+    let request = make_credential::Request {
+        exclude: vec![made],
+        ..create(b"ana")
+    }
+    .encode();
+    let mut person = approving();
+    assert_eq!(
+        phone.status(&request, &mut person),
+        Status::CREDENTIAL_EXCLUDED
+    );
+    assert!(person.asked[0].starts_with("Excluded"));
+    let mut refusing = answering(|_| Answer::Refused);
+    assert_eq!(
+        phone.status(&request, &mut refusing),
+        Status::OPERATION_DENIED
+    );
+}
+
+#[test]
+fn answers_of_a_person_become_the_right_status_and_leave_nothing_behind() {
+    let mut phone = Phone::new(true);
+    let unverified = Answer::Approved {
+        account: 0,
+        verified: false,
+    };
+    for (answer, status) in [
+        (Answer::Refused, Status::OPERATION_DENIED),
+        (Answer::NoAnswer, Status::USER_ACTION_TIMEOUT),
+        (Answer::Blocked, Status::UV_BLOCKED),
+        (unverified, Status::OPERATION_DENIED),
+    ] {
+        let mut person = answering(move |_| answer);
+        assert_eq!(
+            phone.status(&create(b"ana").encode(), &mut person),
+            status,
+            "{answer:?}"
+        );
+    }
+    assert_eq!(phone.authenticator.vault.passkeys().count(), 0);
+    assert_eq!(group::status(&phone.authenticator.device).keys, 0);
+}
+
+#[test]
+fn without_a_pin_verification_is_refused_and_presence_is_enough_where_it_is() {
+    let mut phone = Phone::new(false);
+    let mut person = approving();
+    let status = phone.status(&create(b"ana").encode(), &mut person);
+    assert_eq!(status, Status::INVALID_OPTION);
+    let request = make_credential::Request {
+        user_verification: None,
+        ..create(b"ana")
+    };
+    let mut person = answering(|_| Answer::Approved {
+        account: 0,
+        verified: false,
+    });
+    let reply = phone.ask(&request.encode(), &mut person);
+    let response = make_credential::Response::parse(split_reply(&reply).unwrap()).unwrap();
+    let flags = AuthenticatorData::parse(&response.auth_data).unwrap().flags;
+    assert!(flags.user_present() && !flags.user_verified());
+}
+
+#[test]
+fn a_passkey_of_another_site_or_outside_the_list_is_not_there() {
+    let mut phone = Phone::new(true);
+    phone.create(&create(b"ana"));
+    let unknown = CredentialId::from_bytes(&[9; 32]).unwrap();
+    let status = phone.status(&get(&[unknown]).encode(), &mut approving());
+    assert_eq!(status, Status::NO_CREDENTIALS);
+    let elsewhere = get_assertion::Request {
+        rp_id: RpId::parse("other.org").unwrap(),
+        ..get(&[])
+    };
+    let status = phone.status(&elsewhere.encode(), &mut approving());
+    assert_eq!(status, Status::NO_CREDENTIALS);
+}
+
+#[test]
+fn of_several_accounts_the_chosen_one_signs() {
+    let mut phone = Phone::new(true);
+    phone.create(&create(b"ana"));
+    phone.create(&create(b"bob"));
+    let mut person = answering(|_| Answer::Approved {
+        account: 1,
+        verified: true,
+    });
+    let reply = phone.ask(&get(&[]).encode(), &mut person);
+    let response = get_assertion::Response::parse(split_reply(&reply).unwrap()).unwrap();
+    assert_eq!(
+        response.user.unwrap().id.as_bytes(),
+        b"ana",
+        "the newest stands first"
+    );
+    let mut person = answering(|_| Answer::Approved {
+        account: 7,
+        verified: true,
+    });
+    assert_eq!(
+        phone.status(&get(&[]).encode(), &mut person),
+        Status::OPERATION_DENIED
+    );
+}
+
+#[test]
+fn malformed_unknown_and_oversized_requests_get_their_status() {
+    let mut phone = Phone::new(true);
+    let mut person = approving();
+    for (request, status) in [
+        (vec![], Status::INVALID_LENGTH),
+        (vec![0x0b], Status::INVALID_COMMAND),
+        (vec![0x01, 0xff], Status::INVALID_CBOR),
+        (vec![0x02, 0xa0], Status::MISSING_PARAMETER),
+        (vec![0x01; 70_000], Status::REQUEST_TOO_LARGE),
+        (vec![0x50, 0xa1, 0x01, 0x01], Status::OTHER),
+    ] {
+        assert_eq!(
+            phone.status(&request, &mut person),
+            status,
+            "{:?}",
+            &request.get(..4)
+        );
+    }
+    let absent = make_credential::Request {
+        user_presence: Some(false),
+        ..create(b"ana")
+    };
+    assert_eq!(
+        phone.status(&absent.encode(), &mut person),
+        Status::INVALID_OPTION
+    );
+    assert!(person.asked.is_empty());
+}
+
+#[test]
+fn names_from_outside_cannot_disturb_a_screen() {
+    assert_eq!(printable("a\u{1b}[2J\nb\u{202e}c\u{200b}"), "a[2Jbc");
+    assert_eq!(printable(&"x".repeat(500)).len(), 64);
+}

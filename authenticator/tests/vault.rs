@@ -1,0 +1,280 @@
+//! The vault and the device store: what they keep, and what they survive.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use handfast_authenticator::device::{DeviceError, DeviceStore, MachineId, PinCheck, PinError};
+use handfast_authenticator::passphrase::{Passphrase, StretchError, Stretching};
+use handfast_authenticator::vault::{InitOptions, Passkey, Vault, VaultError};
+use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::ids::{CredentialId, RpId, UserHandle};
+use handfast_proto::trust::DeviceName;
+use rand_core::OsRng;
+
+const OPTIONS: InitOptions = InitOptions {
+    for_tests: true,
+    stretching: Stretching::LEAST,
+};
+
+fn passphrase() -> Passphrase {
+    Passphrase::new("correct horse")
+}
+
+fn init(folder: &Path) -> Vault {
+    Vault::init(folder, &passphrase(), OPTIONS, &mut OsRng).unwrap()
+}
+
+fn open(folder: &Path) -> Vault {
+    Vault::open(folder, &passphrase()).unwrap()
+}
+
+fn passkey(id: u8, user: &[u8], now: u64) -> Passkey {
+    Passkey::new(
+        CredentialId::from_bytes(&[id; 32]).unwrap(),
+        RpId::parse("example.org").unwrap(),
+        UserHandle::from_bytes(user).unwrap(),
+        &SigningKey::generate(Algorithm::Es256, &mut OsRng),
+        now,
+    )
+    .unwrap()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder.join("passkeys"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}
+
+fn usable(vault: &Vault) -> Vec<u8> {
+    let mut ids: Vec<u8> = vault
+        .passkeys()
+        .map(|passkey| passkey.credential_id.as_bytes()[0])
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn a_passkey_survives_closing_and_a_wrong_pass_phrase_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path()).store(passkey(1, b"ana", 1)).unwrap();
+    assert_eq!(usable(&open(folder.path())), [1]);
+    let wrong = Vault::open(folder.path(), &Passphrase::new("wrong"));
+    assert!(matches!(wrong, Err(VaultError::WrongPassphrase)));
+    let again = Vault::init(folder.path(), &passphrase(), OPTIONS, &mut OsRng);
+    assert!(matches!(again, Err(VaultError::Exists(_))));
+}
+
+#[test]
+fn conflict_copies_of_any_name_are_merged_and_the_end_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut vault = init(folder.path());
+    vault.store(passkey(1, b"ana", 1)).unwrap();
+    vault.store(passkey(2, b"bob", 1)).unwrap();
+    let file = files(folder.path()).remove(0);
+    let id = {
+        let alone = tempfile::tempdir().unwrap();
+        fs::create_dir(alone.path().join("passkeys")).unwrap();
+        fs::copy(
+            folder.path().join("vault.handfast"),
+            alone.path().join("vault.handfast"),
+        )
+        .unwrap();
+        fs::copy(&file, alone.path().join("passkeys/only")).unwrap();
+        usable(&open(alone.path()))[0]
+    };
+    fs::copy(
+        &file,
+        file.with_file_name("photo (Ana's conflicted copy).sync-conflict"),
+    )
+    .unwrap();
+    vault
+        .delete(&CredentialId::from_bytes(&[id; 32]).unwrap(), 9)
+        .unwrap();
+    // The old copy does not bring it back.
+    assert_eq!(usable(&open(folder.path())), [3 - id]);
+}
+
+#[test]
+fn a_new_passkey_of_an_account_takes_the_old_ones_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut vault = init(folder.path());
+    vault.store(passkey(1, b"ana", 1)).unwrap();
+    vault.store(passkey(2, b"bob", 2)).unwrap();
+    vault.store(passkey(3, b"ana", 3)).unwrap();
+    assert_eq!(usable(&vault), [2, 3]);
+    assert_eq!(usable(&open(folder.path())), [2, 3]);
+    assert_eq!(files(folder.path()).len(), 3, "the old one is kept, hidden");
+    let newest = vault.passkeys_of(&RpId::parse("example.org").unwrap());
+    assert_eq!(newest[0].credential_id.as_bytes()[0], 3, "the newest first");
+}
+
+#[test]
+fn every_altered_byte_and_every_cut_is_noticed_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut vault = init(folder.path());
+    vault.store(passkey(1, b"ana", 1)).unwrap();
+    vault.store(passkey(2, b"bob", 1)).unwrap();
+    let file = files(folder.path()).remove(0);
+    let good = fs::read(&file).unwrap();
+    for byte in (0..good.len()).step_by(7) {
+        let mut bad = good.clone();
+        bad[byte] ^= 1;
+        fs::write(&file, &bad).unwrap();
+        // Opening costs a stretching each time; refreshing shows the same.
+        vault.refresh().unwrap();
+    }
+    fs::write(&file, &good[..good.len() / 2]).unwrap();
+    let vault = open(folder.path());
+    assert_eq!(usable(&vault).len(), 1);
+    assert_eq!(
+        vault.damaged().map(|(path, _)| path).collect::<Vec<_>>(),
+        [file.as_path()]
+    );
+    fs::write(&file, &good).unwrap();
+    assert_eq!(usable(&open(folder.path())).len(), 2);
+}
+
+#[test]
+fn foreign_and_unfinished_files_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path()).store(passkey(1, b"ana", 1)).unwrap();
+    let below = |name: &str| folder.path().join("passkeys").join(name);
+    fs::write(below(".handfast-unfinished"), "half").unwrap();
+    fs::write(below("notes.txt"), "hello").unwrap();
+    fs::create_dir(below("folder")).unwrap();
+    fs::write(folder.path().join("thumbs.db"), "").unwrap();
+    let vault = open(folder.path());
+    assert_eq!(usable(&vault), [1]);
+    assert_eq!(
+        vault.damaged().count(),
+        1,
+        "the note is named, hidden files are passed over"
+    );
+}
+
+#[test]
+fn a_file_of_one_vault_is_of_no_use_in_another() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    init(one.path()).store(passkey(1, b"ana", 1)).unwrap();
+    init(two.path()).store(passkey(2, b"bob", 1)).unwrap();
+    fs::copy(
+        files(one.path()).remove(0),
+        two.path().join("passkeys/copied"),
+    )
+    .unwrap();
+    let vault = open(two.path());
+    assert_eq!(usable(&vault), [2]);
+    assert_eq!(vault.damaged().count(), 1);
+}
+
+#[test]
+fn weak_and_huge_stretching_is_refused_before_use() {
+    for (memory, passes, lanes) in [
+        (1024, 3, 1),
+        (19 * 1024 - 1, 1, 1),
+        (2 * 1024 * 1024, 1, 1),
+        (65536, 0, 1),
+        (65536, 1, 99),
+    ] {
+        let refused = Stretching::new(memory, passes, lanes);
+        assert_eq!(
+            refused,
+            Err(StretchError::OutOfBounds),
+            "{memory} {passes} {lanes}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path());
+    let header = folder.path().join("vault.handfast");
+    let mut bytes = fs::read(&header).unwrap();
+    // 19 MiB in KiB is 0x4c00: one bit makes it 3 MiB.
+    let at = bytes
+        .windows(3)
+        .position(|window| window == [0x19, 0x4c, 0x00])
+        .unwrap();
+    bytes[at + 1] = 0x0c;
+    fs::write(&header, bytes).unwrap();
+    let opened = Vault::open(folder.path(), &passphrase());
+    assert!(matches!(
+        opened,
+        Err(VaultError::Stretch(StretchError::OutOfBounds))
+    ));
+}
+
+fn machine(name: &str) -> MachineId {
+    MachineId::from_bytes(name.as_bytes())
+}
+
+#[test]
+fn a_device_store_opens_only_where_it_was_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = init(&folder.path().join("vault"));
+    let device = folder.path().join("device");
+    let name = DeviceName::parse("laptop").unwrap();
+    let made = DeviceStore::create(&device, &vault, &machine("here"), name, &mut OsRng).unwrap();
+    let open = |machine: &MachineId, vault: &Vault| DeviceStore::open(&device, vault, machine);
+    assert_eq!(open(&machine("here"), &vault).unwrap().id(), made.id());
+    let there = open(&machine("there"), &vault);
+    assert!(matches!(there, Err(DeviceError::OtherMachine(_))));
+    let other_vault = init(&folder.path().join("other"));
+    assert!(open(&machine("here"), &other_vault).is_err());
+    let file = device.join("device.handfast");
+    let good = fs::read(&file).unwrap();
+    for byte in 0..good.len() {
+        let mut bad = good.clone();
+        bad[byte] ^= 1;
+        fs::write(&file, &bad).unwrap();
+        assert!(open(&machine("here"), &vault).is_err(), "byte {byte}");
+    }
+}
+
+#[test]
+fn pin_tries_are_counted_before_they_are_made_and_kept_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = init(&folder.path().join("vault"));
+    let device = folder.path().join("device");
+    let (here, name) = (machine("here"), DeviceName::parse("laptop").unwrap());
+    let mut store = DeviceStore::create(&device, &vault, &here, name, &mut OsRng).unwrap();
+    assert_eq!(
+        store.check_pin("1234", &mut OsRng).unwrap(),
+        PinCheck::NotSet
+    );
+    let short = store.set_pin("123", Stretching::LEAST, &mut OsRng);
+    assert!(matches!(short, Err(DeviceError::Pin(PinError::TooShort))));
+    store
+        .set_pin("1234", Stretching::LEAST, &mut OsRng)
+        .unwrap();
+    for left in (5..8).rev() {
+        assert_eq!(
+            store.check_pin("0000", &mut OsRng).unwrap(),
+            PinCheck::Wrong(left)
+        );
+    }
+    drop(store);
+    let mut store = DeviceStore::open(&device, &vault, &here).unwrap();
+    assert_eq!(store.pin_tries(), Some(5));
+    assert_eq!(
+        store.check_pin("1234", &mut OsRng).unwrap(),
+        PinCheck::Right
+    );
+    assert_eq!(store.pin_tries(), Some(8));
+    for _ in 0..7 {
+        store.check_pin("0000", &mut OsRng).unwrap();
+    }
+    assert_eq!(
+        store.check_pin("0000", &mut OsRng).unwrap(),
+        PinCheck::Blocked
+    );
+    assert_eq!(
+        store.check_pin("1234", &mut OsRng).unwrap(),
+        PinCheck::Blocked,
+        "even if right"
+    );
+}
