@@ -27,9 +27,11 @@ use tempfile::TempDir;
 const HASH: ClientDataHash = ClientDataHash([7; 32]);
 const PIN: &str = "1234";
 
+type Answering = Box<dyn FnMut(&mut dyn PinPad) -> Answer>;
+
 /// Answers as told, and remembers what it was asked.
 struct Scripted {
-    answer: Box<dyn FnMut(&mut dyn PinPad) -> Answer>,
+    answer: Answering,
     asked: Vec<String>,
 }
 

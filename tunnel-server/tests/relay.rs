@@ -1,6 +1,7 @@
 //! The relay over real sockets.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
