@@ -110,7 +110,7 @@ fn check_security(url: &Url) -> Result<(), RelayUrlError> {
 #[non_exhaustive]
 pub enum OpenError {
     /// No connection.
-    #[error("{relay} cannot be reached: {source}")]
+    #[error("the relay {relay} cannot be reached: {source}")]
     Connect {
         /// The relay.
         relay: String,
@@ -118,7 +118,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The relay answered, but not with a tunnel of this protocol.
-    #[error("{relay} does not speak the protocol: {reason}")]
+    #[error("the relay {relay} does not speak the protocol: {reason}")]
     Protocol {
         /// The relay.
         relay: String,
@@ -126,13 +126,13 @@ pub enum OpenError {
         reason: &'static str,
     },
     /// A redirect to where no tunnel may be.
-    #[error("{relay} redirects to where no tunnel may be")]
+    #[error("the relay {relay} redirects to where no tunnel may be")]
     Redirect {
         /// The relay.
         relay: String,
     },
     /// An HTTP status other than 101.
-    #[error("{relay} refused with status {status}")]
+    #[error("the relay {relay} refused with status {status}")]
     Status {
         /// The relay.
         relay: String,
@@ -140,18 +140,18 @@ pub enum OpenError {
         status: u16,
     },
     /// It took too long.
-    #[error("{relay} took too long to answer")]
+    #[error("the relay {relay} took too long to answer")]
     TimedOut {
         /// The relay.
         relay: String,
     },
     /// The certificate is not good.
-    #[error("{relay} has a certificate that cannot be trusted: {source}")]
+    #[error("the relay {relay} has a certificate that cannot be trusted: {reason}")]
     Tls {
         /// The relay.
         relay: String,
         /// Why.
-        source: std::io::Error,
+        reason: &'static str,
     },
 }
 
@@ -352,9 +352,30 @@ async fn connect(url: &Url, relay: &str, trust: &TlsTrust) -> Result<Box<dyn Str
         // rustls reports what it thinks of the peer as invalid data; the rest is the network.
         Err(source) if source.kind() == std::io::ErrorKind::InvalidData => Err(OpenError::Tls {
             relay: relay.to_owned(),
-            source,
+            reason: distrust(&source),
         }),
         Err(source) => Err(unreachable(source)),
+    }
+}
+
+/// Says in words why a certificate is not accepted.
+fn distrust(error: &std::io::Error) -> &'static str {
+    use rustls::CertificateError as Fault;
+    let error = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(fault)) = error else {
+        return "the TLS handshake failed";
+    };
+    match fault {
+        Fault::Expired | Fault::ExpiredContext { .. } => "it has expired",
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
+            "it is not valid yet; is the clock right?"
+        }
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name",
+        Fault::UnknownIssuer => "nobody here knows who issued it",
+        Fault::Other(_) => "it is not one that a server may have",
+        _ => "it is not valid",
     }
 }
 
