@@ -10,7 +10,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use handfast_proto::cbor::{self, Map, Value};
 use handfast_proto::ids::{CredentialId, RpId};
@@ -28,6 +28,9 @@ use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
 const HEADER: &str = "vault.handfast";
+
+/// A folder's time of change is trusted to tell every change once it is this old.
+const GRAIN: Duration = Duration::from_secs(2);
 
 /// Why a vault cannot be used.
 #[derive(Debug, Error)]
@@ -102,6 +105,7 @@ pub struct Vault {
     key: VaultKey,
     files: FileKey,
     stamps: HashMap<PathBuf, Stamp>,
+    settled: HashMap<PathBuf, SystemTime>,
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
     by_rp: HashMap<RpId, Vec<CredentialId>>,
     devices: BTreeMap<DeviceId, VaultDevice>,
@@ -178,6 +182,7 @@ impl Vault {
             header,
             key,
             stamps: HashMap::new(),
+            settled: HashMap::new(),
             passkeys: HashMap::new(),
             by_rp: HashMap::new(),
             devices: BTreeMap::new(),
@@ -188,7 +193,8 @@ impl Vault {
         Ok(vault)
     }
 
-    /// Reads what changed in the folder since it was last read.
+    /// Reads what changed in the folder since it was last read. A file that is rewritten in its place,
+    /// as no file sync does that was met so far, is seen when its folder changes next.
     ///
     /// # Errors
     ///
@@ -196,6 +202,13 @@ impl Vault {
     pub fn refresh(&mut self) -> Result<(), VaultError> {
         for kind in Kind::ALL {
             let folder = self.folder.join(kind.folder());
+            let begin = SystemTime::now();
+            let changed = fs::metadata(&folder)
+                .and_then(|metadata| metadata.modified())
+                .ok();
+            if changed.is_some() && self.settled.get(&folder) == changed.as_ref() {
+                continue;
+            }
             let entries = match fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -207,6 +220,12 @@ impl Vault {
                     self.look_at(kind, path);
                 }
             }
+            // A folder that changed just now may change again within its clock's grain.
+            let old = |at: &SystemTime| begin.duration_since(*at).is_ok_and(|age| age > GRAIN);
+            match changed.filter(old) {
+                Some(changed) => self.settled.insert(folder, changed),
+                None => self.settled.remove(&folder),
+            };
         }
         self.group.retain(|path, _| path.exists());
         self.damaged.retain(|path, _| path.exists());
