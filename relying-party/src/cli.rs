@@ -36,6 +36,9 @@ struct Arguments {
     /// Print every decision as a line of JSON.
     #[arg(long)]
     json: bool,
+    /// Tell of every request on standard error; -vv also how long it took.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
 }
 
 /// Runs the program with these arguments (the first is its name) and returns its exit code.
@@ -108,7 +111,7 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             Box::new(store),
         );
         tokio::select! {
-            served = serve(listener, site) => served.map_err(failed),
+            served = serve(listener, site, arguments.verbose) => served.map_err(failed),
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
     })

@@ -7,12 +7,11 @@
 )]
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use handfast_demo::stage::{Finished, Home, PATIENCE, Process, Program, Stage};
-use handfast_tests::programs;
+use handfast_tests::{programs, run, words};
 
 const PASSPHRASE: &str = "copper lantern orbit velvet thistle harbor";
 const PIN: &str = "271828";
@@ -21,36 +20,6 @@ const CREATE: &str = r#"{"challenge":"AAAAAAAAAAAAAAAAAAAAAA","rp":{"id":"exampl
 
 fn stage() -> Stage {
     Stage::start(programs()).unwrap()
-}
-
-fn words(arguments: &[&str]) -> Vec<String> {
-    arguments.iter().map(|&word| word.to_owned()).collect()
-}
-
-/// Runs a program to its end with this on its standard input.
-fn run(
-    stage: &Stage,
-    program: Program,
-    home: &Home,
-    arguments: &[String],
-    input: &str,
-) -> Finished {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut command = stage.command(program, home, &arguments);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A program that refuses at once does not read its input.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Finished {
-        code: output.status.code().unwrap_or(-1),
-        out: text(output.stdout),
-        err: text(output.stderr),
-    }
 }
 
 /// Checks the exit code, and that the words are for a person: the given one among them, and none of

@@ -1,12 +1,14 @@
-//! The site over HTTP: one page, and JSON below `/api/`.
+//! The site over HTTP: one page with its style and script, and JSON below `/api/`.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -15,33 +17,60 @@ use tokio::net::TcpListener;
 use super::core::Site;
 
 const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 const COOKIE: &str = "session";
 const LONGEST_BODY: usize = 64 * 1024;
-/// The page is one file: nothing is loaded from anywhere, and nobody may frame it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+/// Only the three files above: nothing inline, nothing from elsewhere, and nobody may frame them.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Shared = Arc<Mutex<Site>>;
 
 /// Serves the site until the process ends.
-pub(crate) async fn serve(listener: TcpListener, site: Site) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, site: Site, verbose: u8) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/", get(page))
+        .route("/", get(|| file("text/html; charset=utf-8", PAGE)))
+        .route("/page.css", get(|| file("text/css; charset=utf-8", STYLE)))
+        .route(
+            "/page.js",
+            get(|| file("text/javascript; charset=utf-8", SCRIPT)),
+        )
         .route("/api/{*endpoint}", get(api).post(api))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(middleware::from_fn(move |request, next| {
+            watched(verbose, request, next)
+        }))
         .with_state(Arc::new(Mutex::new(site)));
     axum::serve(listener, routes).await
 }
 
-async fn page() -> Response {
+/// Tells of a request, as far as asked for: never its session, nor what it carries.
+async fn watched(verbose: u8, request: Request, next: Next) -> Response {
+    if verbose == 0 {
+        return next.run(request).await;
+    }
+    let line = format!("{} {}", request.method(), request.uri().path());
+    let began = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let took = match verbose {
+        1 => String::new(),
+        _ => format!(" in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0),
+    };
+    let _ = writeln!(std::io::stderr(), "{line}: {status}{took}");
+    response
+}
+
+async fn file(kind: &'static str, text: &'static str) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, PAGE).into_response()
+    (headers, text).into_response()
 }
 
 async fn api(

@@ -1,0 +1,66 @@
+//! What a user sees of the account, and may take back.
+
+use serde_json::{Value, json};
+
+use super::core::{Site, id_text, short};
+use super::refusal::Refusal;
+use crate::record::CredentialRecord;
+
+impl Site {
+    pub(super) fn account(&mut self, token: &str, now: u64) -> Result<Value, Refusal> {
+        let user = self.signed_in(token, now)?;
+        let records = self.store.credentials_of(&user.handle)?;
+        let passkeys: Vec<Value> = records.iter().map(passkey_json).collect();
+        Ok(json!({"ok": true, "user": user.name, "passkeys": passkeys}))
+    }
+
+    pub(super) fn forget_group(
+        &mut self,
+        token: &str,
+        body: &Value,
+        now: u64,
+    ) -> Result<Value, Refusal> {
+        let user = self.signed_in(token, now)?;
+        let wanted = body.get("key").and_then(Value::as_str).unwrap_or_default();
+        let mut forgotten = 0;
+        for mut record in self.store.credentials_of(&user.handle)? {
+            let before = record.cmtg.len();
+            record
+                .cmtg
+                .retain(|key| short(&key.key_id.to_string()) != wanted);
+            if record.cmtg.len() != before {
+                forgotten += before - record.cmtg.len();
+                self.store.update_credential(&record)?;
+            }
+        }
+        match forgotten {
+            0 => Err(Refusal::Conflict("There is no such trust group.")),
+            _ => Ok(
+                json!({"ok": true, "why": "The trust group is forgotten: its devices need a code again."}),
+            ),
+        }
+    }
+}
+
+fn passkey_json(record: &CredentialRecord) -> Value {
+    let groups: Vec<Value> = record
+        .cmtg
+        .iter()
+        .map(|key| {
+            json!({
+                "key": short(&key.key_id.to_string()),
+                "first_seen": key.created_at,
+                "last_seen": key.last_used,
+                "trust": key.trust.name(),
+                "evidence": key.evidence,
+            })
+        })
+        .collect();
+    json!({
+        "id": id_text(&record.id),
+        "created_at": record.created_at,
+        "last_used": record.last_used,
+        "synced": record.backed_up,
+        "groups": groups,
+    })
+}
