@@ -5,7 +5,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use handfast_authenticator::device::{DeviceStore, MachineId};
+use handfast_authenticator::device::{DeviceStore, MachineId, Pin};
 use handfast_authenticator::engine::{
     Answer, Authenticator, Computer, Context, Person, PinPad, Prompt, printable,
 };
@@ -81,7 +81,9 @@ impl Phone {
         let device = folder.path().join("d");
         let mut device = DeviceStore::create(&device, &vault, &machine, name, &mut OsRng).unwrap();
         if with_pin {
-            device.set_pin(PIN, Stretching::LEAST, &mut OsRng).unwrap();
+            device
+                .set_pin(&Pin::parse(PIN).unwrap(), Stretching::LEAST, &mut OsRng)
+                .unwrap();
         }
         Self {
             authenticator: Authenticator { vault, device },

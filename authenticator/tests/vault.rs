@@ -8,7 +8,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use handfast_authenticator::device::{DeviceError, DeviceStore, MachineId, PinCheck, PinError};
+use handfast_authenticator::device::{
+    DeviceError, DeviceStore, MachineId, Pin, PinCheck, PinError,
+};
 use handfast_authenticator::passphrase::{Passphrase, StretchError, Stretching};
 use handfast_authenticator::vault::{InitOptions, Passkey, Vault, VaultError};
 use handfast_proto::cose::{Algorithm, SigningKey};
@@ -246,10 +248,10 @@ fn pin_tries_are_counted_before_they_are_made_and_kept_over_restarts() {
         store.check_pin("1234", &mut OsRng).unwrap(),
         PinCheck::NotSet
     );
-    let short = store.set_pin("123", Stretching::LEAST, &mut OsRng);
-    assert!(matches!(short, Err(DeviceError::Pin(PinError::TooShort))));
+    assert_eq!(Pin::parse("123").unwrap_err(), PinError::TooShort);
+    assert_eq!(Pin::parse(&"1".repeat(64)).unwrap_err(), PinError::TooLong);
     store
-        .set_pin("1234", Stretching::LEAST, &mut OsRng)
+        .set_pin(&Pin::parse("1234").unwrap(), Stretching::LEAST, &mut OsRng)
         .unwrap();
     for left in (5..8).rev() {
         assert_eq!(

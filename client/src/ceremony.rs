@@ -1,12 +1,13 @@
 //! One hybrid session: the machine of the protocol, a radio and a relay.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use handfast_proto::Now;
 use handfast_proto::ctap2::get_info;
+use handfast_proto::hybrid::advert::AdvertError;
 use handfast_proto::hybrid::handshake::HandshakeHash;
 use handfast_proto::hybrid::qr::Hint;
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
@@ -14,13 +15,14 @@ use handfast_proto::hybrid::{
     ApiMisuse, CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig,
     ClientEvent, ClientLimits,
 };
-use handfast_transport::channel::Channel;
+use handfast_transport::channel::{Channel, ChannelEnd};
 use handfast_transport::radio::{Radio, RadioError, Scan};
 use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
 use handfast_transport::tls::{TlsError, TlsTrust};
 use rand_core::OsRng;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info};
 
 /// Why a session fails.
 #[derive(Debug, Error)]
@@ -90,6 +92,7 @@ pub struct Session {
     scan: Option<Scan>,
     channel: Option<Channel>,
     relay_error: Option<OpenError>,
+    ignored: BTreeMap<String, u32>,
     over: bool,
 }
 
@@ -111,6 +114,7 @@ impl Session {
             scan: None,
             channel: None,
             relay_error: None,
+            ignored: BTreeMap::new(),
             over: false,
         }
     }
@@ -188,8 +192,16 @@ impl Session {
 
     async fn act(&mut self, action: ClientAction) -> Result<(), SessionError> {
         match action {
-            ClientAction::StartScan => self.scan = Some(self.means.radio.scan()?),
-            ClientAction::StopScan => self.scan = None,
+            ClientAction::StartScan => {
+                info!(radio = %self.means.radio, "listening for adverts");
+                self.scan = Some(self.means.radio.scan()?);
+            }
+            ClientAction::StopScan => {
+                self.scan = None;
+                for (why, count) in &self.ignored {
+                    info!(count, "adverts were ignored: {why}");
+                }
+            }
             ClientAction::OpenTunnel {
                 domain,
                 routing,
@@ -198,15 +210,15 @@ impl Session {
                 self.open(domain, &routing, &tunnel).await?;
             }
             ClientAction::Send(frame) => {
-                let sent = match &mut self.channel {
-                    Some(channel) => channel.send(frame).await.is_ok(),
-                    None => false,
-                };
-                if !sent {
-                    self.ceremony.handle_channel_closed(now(self.begin));
+                debug!(bytes = frame.len(), "a message goes out");
+                if let Some(channel) = &mut self.channel
+                    && let Err(end) = channel.send(frame).await
+                {
+                    self.ended(&end);
                 }
             }
             ClientAction::Close => {
+                debug!("the tunnel is closed from here");
                 if let Some(channel) = self.channel.take() {
                     channel.close().await;
                 }
@@ -228,6 +240,7 @@ impl Session {
                 .handle_channel_failed(ChannelFailure::Unreachable, now(self.begin));
             return Ok(());
         };
+        info!(%relay, "opening a tunnel");
         // Read only now: the QR code should not wait for a hundred certificates.
         let trust = TlsTrust::new(self.means.ca_file.as_deref())?;
         match open_connect(&relay, routing, tunnel, &trust).await {
@@ -237,12 +250,27 @@ impl Session {
                     .handle_channel_opened(&mut OsRng, now(self.begin));
             }
             Err(error) => {
+                info!(%error, "no tunnel");
                 self.ceremony
                     .handle_channel_failed(error.failure(), now(self.begin));
                 self.relay_error = Some(error);
             }
         }
         Ok(())
+    }
+
+    /// A foreign advert is somebody else's business; that one was heard helps who looks for a fault.
+    fn ignore(&mut self, why: AdvertError, length: usize) {
+        debug!(length, "an advert was ignored: {why}");
+        *self.ignored.entry(why.to_string()).or_default() += 1;
+    }
+
+    /// The tunnel is gone.
+    fn ended(&mut self, end: &ChannelEnd) {
+        debug!("the tunnel is closed: {end}");
+        self.channel = None;
+        self.ceremony
+            .handle_channel_closed(end.closed(), now(self.begin));
     }
 
     async fn wait(&mut self) -> Result<(), SessionError> {
@@ -264,15 +292,17 @@ impl Session {
         };
         tokio::select! {
             advert = advert => {
-                // A foreign advert is somebody else's business.
-                let _ = self.ceremony.handle_advert(&advert?, now(self.begin));
+                let advert = advert?;
+                if let Err(why) = self.ceremony.handle_advert(&advert, now(self.begin)) {
+                    self.ignore(why, advert.len());
+                }
             }
             frame = frame => match frame {
-                Ok(Some(frame)) => self.ceremony.handle_frame(&frame, now(self.begin)),
-                Ok(None) | Err(_) => {
-                    self.channel = None;
-                    self.ceremony.handle_channel_closed(now(self.begin));
+                Ok(frame) => {
+                    debug!(bytes = frame.len(), "a message came");
+                    self.ceremony.handle_frame(&frame, now(self.begin));
                 }
+                Err(end) => self.ended(&end),
             },
             () = sleep_until(self.begin + deadline) => {
                 self.ceremony.handle_timeout(now(self.begin));

@@ -200,7 +200,7 @@ fn cut_emptied_repeated_swapped_and_lost_frames_end_in_an_error_not_in_an_answer
                 Damage::Empty,
                 Damage::Drop,
                 Damage::Swap,
-                Damage::Hangup,
+                Damage::Close(1000),
             ] {
                 let faults = Faults {
                     frame: Some((side, frame, damage)),
@@ -213,6 +213,63 @@ fn cut_emptied_repeated_swapped_and_lost_frames_end_in_an_error_not_in_an_answer
             }
         }
     }
+}
+
+#[test]
+fn who_ended_a_tunnel_is_told_by_its_close_code() {
+    let peer = CeremonyError::PeerGone;
+    let relay = CeremonyError::Environment;
+    for (code, told) in [
+        (1000, peer),
+        (1001, peer),
+        (1003, relay(ChannelFailure::Protocol)),
+        (1006, relay(ChannelFailure::Lost)),
+        (1008, relay(ChannelFailure::Limit)),
+        (1009, relay(ChannelFailure::TooLarge)),
+    ] {
+        // The phone's reply never arrives: the client waits for it, the phone for a farewell.
+        let waiting = play(Faults {
+            frame: Some((Side::Phone, 2, Damage::Close(code))),
+            ..Faults::default()
+        });
+        assert_eq!(waiting.client, Some(Err(told)), "{code}");
+        assert_eq!(waiting.phone, Some(Ok(())), "{code}: it had answered");
+        // The client's request never arrives: neither side has what it came for.
+        let unasked = play(Faults {
+            frame: Some((Side::Client, 1, Damage::Close(code))),
+            ..Faults::default()
+        });
+        assert_eq!(
+            (unasked.client, unasked.phone),
+            (Some(Err(told)), Some(Err(told))),
+            "{code}"
+        );
+        // After the answer nobody cares how it ends.
+        let after = play(Faults {
+            frame: Some((Side::Client, 2, Damage::Close(code))),
+            ..Faults::default()
+        });
+        assert_eq!(after, good(), "{code}");
+    }
+}
+
+#[test]
+fn an_advert_of_an_older_ceremony_is_ignored() {
+    let recorded = play_pair(script(), Faults::default()).air().to_vec();
+    assert_eq!(recorded.len(), 1);
+    let mut pair = Pair::new(
+        2,
+        script(),
+        Faults {
+            foreign_adverts: recorded,
+            ..Faults::default()
+        },
+    )
+    .unwrap();
+    assert!(pair.drive());
+    assert_eq!(pair.outcome, good());
+    let ignored = |line: &&String| line.contains("advert Err(Tag)");
+    assert_eq!(pair.transcript().iter().filter(ignored).count(), 1);
 }
 
 #[test]

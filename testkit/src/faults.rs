@@ -22,8 +22,8 @@ pub enum Damage {
     Empty,
     /// One of its bits is flipped, counted modulo its length.
     Flip(usize),
-    /// Its sender closes the tunnel instead.
-    Hangup,
+    /// The relay closes the tunnel on both sides instead, with this code.
+    Close(u16),
     /// It changes places with the next one of its side.
     Swap,
     /// Only this many of its bytes arrive.

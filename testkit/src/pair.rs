@@ -5,7 +5,7 @@ use handfast_proto::Now;
 use handfast_proto::hybrid::qr::{Hint, QrError, ScannedInvitation};
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain};
 use handfast_proto::hybrid::{
-    CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig, ClientEvent,
+    CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig, ClientEvent, Closed,
     PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits,
 };
 use rand_chacha::ChaCha20Rng;
@@ -65,7 +65,7 @@ enum Arrival {
     Opened(Side),
     Refused(Side, ChannelFailure),
     Frame(Side, Vec<u8>),
-    Closed(Side),
+    Closed(Side, Closed),
 }
 
 impl Pair {
@@ -126,6 +126,12 @@ impl Pair {
         &self.transcript
     }
 
+    /// Returns all adverts that were on the air: those of others, then this phone's as they are
+    /// heard. Who records them can replay them in another ceremony.
+    pub fn air(&self) -> &[Vec<u8>] {
+        &self.air
+    }
+
     /// Returns the time that has passed.
     pub fn elapsed(&self) -> Duration {
         self.now.monotonic
@@ -175,7 +181,7 @@ impl Pair {
                 None => self.send(Arrival::Opened(Side::Client)),
             },
             ClientAction::Send(frame) => self.carry(Side::Client, frame),
-            ClientAction::Close => self.send(Arrival::Closed(Side::Phone)),
+            ClientAction::Close => self.send(Arrival::Closed(Side::Phone, Closed::ByPeer)),
             _ => {}
         }
     }
@@ -201,7 +207,7 @@ impl Pair {
                 }
             }
             PhoneAction::Send(frame) => self.carry(Side::Phone, frame),
-            PhoneAction::Close => self.send(Arrival::Closed(Side::Client)),
+            PhoneAction::Close => self.send(Arrival::Closed(Side::Client, Closed::ByPeer)),
             _ => {}
         }
     }
@@ -229,9 +235,9 @@ impl Pair {
             Some(Damage::Empty) => frame.clear(),
             Some(Damage::Flip(bit)) => flip(&mut frame, bit),
             Some(Damage::Truncate(length)) => frame.truncate(length),
-            Some(Damage::Hangup) => {
-                self.send(Arrival::Closed(to));
-                self.send(Arrival::Closed(from));
+            Some(Damage::Close(code)) => {
+                self.send(Arrival::Closed(to, Closed::from_code(Some(code))));
+                self.send(Arrival::Closed(from, Closed::from_code(Some(code))));
                 return;
             }
             Some(Damage::Swap) => {
@@ -328,8 +334,8 @@ impl Pair {
             Arrival::Refused(Side::Phone, failure) => phone.handle_channel_failed(failure, *now),
             Arrival::Frame(Side::Client, frame) => client.handle_frame(&frame, *now),
             Arrival::Frame(Side::Phone, frame) => phone.handle_frame(&frame, rng, *now),
-            Arrival::Closed(Side::Client) => client.handle_channel_closed(*now),
-            Arrival::Closed(Side::Phone) => phone.handle_channel_closed(*now),
+            Arrival::Closed(Side::Client, closed) => client.handle_channel_closed(closed, *now),
+            Arrival::Closed(Side::Phone, closed) => phone.handle_channel_closed(closed, *now),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use handfast_proto::hybrid::{ChannelFailure, Closed};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
@@ -17,16 +18,38 @@ pub const MAX_MESSAGE: usize = 1024 * 1024 + 64 * 1024;
 /// Why a channel is of no more use.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum ChannelIoError {
+pub enum ChannelEnd {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[source] SocketError),
+    /// It was closed, with this code if there was one.
+    #[error("it was closed with code {0:?}")]
+    Closed(Option<u16>),
     /// An empty message, which nobody may send.
     #[error("an empty message came")]
     Empty,
     /// A text message, which nobody may send.
     #[error("a text message came")]
     Text,
+}
+
+impl ChannelEnd {
+    /// Returns what a ceremony needs to know of it.
+    pub fn closed(&self) -> Closed {
+        match self {
+            Self::Closed(code) => Closed::from_code(*code),
+            Self::Broken(SocketError::Capacity(_)) => Closed::ByRelay(ChannelFailure::TooLarge),
+            Self::Broken(_) => Closed::ByRelay(ChannelFailure::Lost),
+            Self::Empty | Self::Text => Closed::ByRelay(ChannelFailure::Protocol),
+        }
+    }
+
+    fn from_socket(error: SocketError) -> Self {
+        match error {
+            SocketError::ConnectionClosed | SocketError::AlreadyClosed => Self::Closed(None),
+            error => Self::Broken(error),
+        }
+    }
 }
 
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -50,34 +73,34 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`ChannelIoError::Broken`].
-    pub async fn send(&mut self, message: Vec<u8>) -> Result<(), ChannelIoError> {
-        self.0
-            .send(Message::Binary(message.into()))
-            .await
-            .map_err(ChannelIoError::Broken)
+    /// [`ChannelEnd`].
+    pub async fn send(&mut self, message: Vec<u8>) -> Result<(), ChannelEnd> {
+        let Err(error) = self.0.send(Message::Binary(message.into())).await else {
+            return Ok(());
+        };
+        // Who closes says why in a frame that may be here already.
+        match self.0.next().now_or_never().flatten() {
+            Some(Ok(Message::Close(frame))) => Err(closed(frame)),
+            _ => Err(ChannelEnd::from_socket(error)),
+        }
     }
 
-    /// Waits for the next message; nothing means that the other side has closed. May be dropped
-    /// while it waits without losing anything.
+    /// Waits for the next message. May be dropped while it waits without losing anything.
     ///
     /// # Errors
     ///
-    /// [`ChannelIoError`].
-    pub async fn recv(&mut self) -> Result<Option<Vec<u8>>, ChannelIoError> {
+    /// [`ChannelEnd`], when no message will come any more.
+    pub async fn recv(&mut self) -> Result<Vec<u8>, ChannelEnd> {
         loop {
-            match self.0.next().await {
-                None | Some(Ok(Message::Close(_)) | Err(SocketError::ConnectionClosed)) => {
-                    return Ok(None);
-                }
-                Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => {
-                    return Err(ChannelIoError::Empty);
-                }
-                Some(Ok(Message::Binary(bytes))) => return Ok(Some(bytes.into())),
-                Some(Ok(Message::Text(_))) => return Err(ChannelIoError::Text),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(error)) => return Err(ChannelIoError::Broken(error)),
-            }
+            return match self.0.next().await {
+                None => Err(ChannelEnd::Closed(None)),
+                Some(Ok(Message::Close(frame))) => Err(closed(frame)),
+                Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => Err(ChannelEnd::Empty),
+                Some(Ok(Message::Binary(bytes))) => Ok(bytes.into()),
+                Some(Ok(Message::Text(_))) => Err(ChannelEnd::Text),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(error)) => Err(ChannelEnd::from_socket(error)),
+            };
         }
     }
 
@@ -90,6 +113,10 @@ impl Channel {
         // A peer that is gone needs no farewell.
         let _ = self.0.close(Some(frame)).await;
     }
+}
+
+fn closed(frame: Option<CloseFrame>) -> ChannelEnd {
+    ChannelEnd::Closed(frame.map(|frame| frame.code.into()))
 }
 
 impl fmt::Debug for Channel {

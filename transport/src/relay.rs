@@ -18,6 +18,7 @@ use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{Error as SocketError, UrlError};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, StatusCode, header};
+use tracing::debug;
 use url::{Host, Url};
 
 use crate::channel::{Channel, Stream};
@@ -238,6 +239,7 @@ async fn follow(
                 url = next.ok_or_else(|| OpenError::Redirect {
                     relay: relay.to_owned(),
                 })?;
+                debug!(to = url.host_str(), "the relay redirects");
             }
         }
     }
@@ -336,6 +338,9 @@ async fn connect(url: &Url, relay: &str, trust: &TlsTrust) -> Result<Box<dyn Str
         .await
         .map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
+    if let Ok(address) = stream.peer_addr() {
+        debug!(%address, "connected to the relay");
+    }
     if !tls {
         return Ok(Box::new(stream));
     }
@@ -348,7 +353,11 @@ async fn connect(url: &Url, relay: &str, trust: &TlsTrust) -> Result<Box<dyn Str
     };
     let connector = TlsConnector::from(Arc::clone(&trust.client_config()));
     match connector.connect(name, stream).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => {
+            let version = stream.get_ref().1.protocol_version();
+            debug!(?version, "TLS is up");
+            Ok(Box::new(stream))
+        }
         // rustls reports what it thinks of the peer as invalid data; the rest is the network.
         Err(source) if source.kind() == std::io::ErrorKind::InvalidData => Err(OpenError::Tls {
             relay: relay.to_owned(),

@@ -1,10 +1,9 @@
 //! The command line of `handfast-authenticator`.
 
-mod failure;
-mod setup;
+mod told;
 
 use std::ffi::OsString;
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -13,17 +12,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::{Args, Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::TunnelDomain;
-use handfast_transport::radio::Radio;
+use handfast_transport::radio::{Radio, RadioError};
 use handfast_transport::relay::RelayUrl;
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
 use serde_json::json;
+use zeroize::Zeroizing;
 
-pub(crate) use failure::Failure;
-
+use crate::console::{self, Failure, Secrets, group_json, group_words};
+use crate::engine::Authenticator;
 use crate::group;
-use crate::passphrase::Stretching;
+use crate::home::Home;
 use crate::phone::{Approval, Asking, Input, Outcome, Phone, Relay, Typed, Voice, read_picture};
+use crate::vault::Vault;
 
 /// The phone side of FIDO Cross-Device Authentication: it holds passkeys in an encrypted vault,
 /// answers the QR codes of computers nearby, asks you, and signs.
@@ -33,6 +34,9 @@ struct Arguments {
     /// The vault's folder, instead of the usual one.
     #[arg(long, global = true, value_name = "DIR")]
     vault: Option<PathBuf>,
+    /// Tell on standard error what goes on inside; -vv tells of every message.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
@@ -125,6 +129,33 @@ struct Serving {
     json: bool,
 }
 
+impl Serving {
+    fn voice(&self) -> Voice {
+        match self.json {
+            true => Voice::Json,
+            false => Voice::Words,
+        }
+    }
+}
+
+/// The owner at standard input, asked for secrets.
+struct AtTerminal<'a>(&'a Mutex<Input>);
+
+impl Secrets for AtTerminal<'_> {
+    fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
+        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+        let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match input.secret(None, &AtomicBool::new(false)) {
+            Typed::Line(line) => Some(Zeroizing::new(line)),
+            _ => None,
+        }
+    }
+
+    fn propose(&mut self, words: &str) {
+        let _ = writeln!(stderr(), "{}\n\n    {words}\n", console::PROPOSAL);
+    }
+}
+
 /// Runs the program with these arguments (the first is its name) and returns its exit code.
 pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -136,22 +167,24 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let input = Arc::new(Mutex::new(Input::default()));
     let voice = match &arguments.command {
-        Command::Run(serving) | Command::Scan { serving, .. } if serving.json => Voice::Json,
+        Command::Run(serving) | Command::Scan { serving, .. } => serving.voice(),
         _ => Voice::Words,
     };
+    console::start_log(arguments.verbose, voice == Voice::Json);
     match run(arguments, &input) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.tell(voice);
-            ExitCode::from(failure.code)
+            told::tell(&failure, voice);
+            ExitCode::from(failure.code())
         }
     }
 }
 
 fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
-    let home = setup::home(arguments.vault)?;
+    let home = console::home(arguments.vault)?;
+    let mut secrets = AtTerminal(input);
     match arguments.command {
-        Command::Init { name, for_tests } => setup::init(&home, name, for_tests, input),
+        Command::Init { name, for_tests } => init(&home, name, for_tests, &mut secrets),
         Command::Run(serving) => serve(&home, &serving, None, input),
         Command::Scan {
             address,
@@ -171,34 +204,53 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
         Command::Group {
             command: GroupCommand::Status { json },
         } => {
-            let authenticator = setup::open(&home, input)?;
+            let authenticator = console::open(&home, &mut secrets)?;
             let status = group::status(&authenticator.device);
             print(&if json {
                 group_json(&status).to_string()
             } else {
-                group_words(&status)
+                group_words(
+                    &status,
+                    "This device is in no trust group yet: it makes one with its first passkey.",
+                )
             });
             Ok(())
         }
         Command::Passkeys {
             command: PasskeysCommand::List { json },
         } => {
-            let authenticator = setup::open(&home, input)?;
-            print(&setup::passkeys(&authenticator.vault, json));
+            let authenticator = console::open(&home, &mut secrets)?;
+            print(&told::passkeys(&authenticator.vault, json));
             Ok(())
         }
         Command::Pin => {
-            let mut authenticator = setup::open(&home, input)?;
-            let pin = setup::new_pin(input)?.ok_or_else(|| Failure::usage("No PIN was given"))?;
-            let stretching = match authenticator.vault.is_for_tests() {
-                true => Stretching::LEAST,
-                false => Stretching::DEFAULT,
-            };
+            let mut authenticator = console::open(&home, &mut secrets)?;
+            let pin = console::new_pin(&mut secrets)?
+                .ok_or_else(|| Failure::usage("No PIN was given"))?;
+            let stretching = console::stretching(authenticator.vault.is_for_tests());
             authenticator.device.set_pin(&pin, stretching, &mut OsRng)?;
             print("The PIN is set.");
             Ok(())
         }
     }
+}
+
+/// Makes a vault, or takes up one that is here already.
+fn init(
+    home: &Home,
+    name: Option<String>,
+    for_tests: bool,
+    secrets: &mut AtTerminal<'_>,
+) -> Result<(), Failure> {
+    let authenticator = match Vault::exists(&home.vault) {
+        true => console::join(home, name, secrets)?,
+        false => console::init(home, name, for_tests, secrets)?,
+    };
+    if !authenticator.device.has_pin() {
+        let _ = writeln!(stderr(), "{}", console::NO_PIN);
+    }
+    let _ = writeln!(stderr(), "The vault is in {}.", home.vault.display());
+    Ok(())
 }
 
 fn print(text: &str) {
@@ -215,37 +267,25 @@ fn next_line(input: &Mutex<Input>) -> Option<String> {
 
 /// Answers one code, or all that come.
 fn serve(
-    home: &crate::home::Home,
+    home: &Home,
     serving: &Serving,
     code: Option<String>,
     input: &Arc<Mutex<Input>>,
 ) -> Result<(), Failure> {
-    let voice = if serving.json {
-        Voice::Json
-    } else {
-        Voice::Words
-    };
-    let radio = Radio::parse(&serving.radio, setup::default_air)?;
+    let voice = serving.voice();
+    let radio = Radio::parse(&serving.radio, console::default_air)?;
     if radio == Radio::Bluez {
         // Said at once: nobody should unlock the vault to learn this.
-        return Err(handfast_transport::radio::RadioError::NoBluetooth.into());
+        return Err(RadioError::NoBluetooth.into());
     }
     let url = RelayUrl::parse(&serving.relay)
         .map_err(|error| Failure::usage(format!("--relay {}: {error}", serving.relay)))?;
     let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
     let trust = TlsTrust::new(serving.ca_file.as_deref())?;
-    let authenticator = setup::open(home, input)?;
-    setup::name_damaged(&authenticator.vault, voice);
-    if serving.approve == Approval::Always {
-        if !authenticator.vault.is_for_tests() {
-            return Err(Failure::usage("--approve always works only with a vault made for tests")
-                .with_hint("Leave it out, or make a vault with: handfast-authenticator init --for-tests"));
-        }
-        let _ = writeln!(
-            std::io::stderr(),
-            "Everything is approved without asking: this is a vault for tests."
-        );
-    }
+    let pin = console::pin_file()?;
+    let authenticator = console::open(home, &mut AtTerminal(input))?;
+    told::name_damaged(&authenticator.vault, voice);
+    allow(serving.approve, &authenticator)?;
     let mut phone = Phone {
         authenticator: Some(authenticator),
         radio,
@@ -255,7 +295,6 @@ fn serve(
         },
         trust,
     };
-    let pin = setup::pin_file()?;
     let ask = |withdrawn| Asking {
         voice,
         approval: serving.approve,
@@ -281,9 +320,28 @@ fn serve(
         let answered = read_code(&line)
             .and_then(|invitation| runtime.block_on(answer(&mut phone, invitation, voice, &ask)));
         if let Err(failure) = answered {
-            failure.tell(voice);
+            told::tell(&failure, voice);
         }
     }
+    Ok(())
+}
+
+/// Approval without a person is only for vaults that were made for it.
+fn allow(approval: Approval, authenticator: &Authenticator) -> Result<(), Failure> {
+    if approval == Approval::Ask {
+        return Ok(());
+    }
+    if !authenticator.vault.is_for_tests() {
+        return Err(
+            Failure::usage("--approve always works only with a vault made for tests").with_hint(
+                "Leave it out, or make a vault with: handfast-authenticator init --for-tests",
+            ),
+        );
+    }
+    let _ = writeln!(
+        stderr(),
+        "Everything is approved without asking: this is a vault for tests."
+    );
     Ok(())
 }
 
@@ -313,47 +371,7 @@ async fn answer(
                 "",
                 json!({"event": "done", "outcome": "refused", "status": status.0}),
             );
-            Err(Failure::refused(status))
+            Err(told::refused(status))
         }
     }
-}
-
-fn group_json(status: &group::Status) -> serde_json::Value {
-    let members: Vec<_> = status
-        .members
-        .iter()
-        .map(|member| {
-            json!({
-                "device": member.device.to_string(),
-                "name": member.name.as_str(),
-                "method": member.method.map_or("create", |method| method.name()),
-                "since": member.since,
-                "this": member.is_this,
-            })
-        })
-        .collect();
-    json!({
-        "group": status.group.map(|group| group.to_string()),
-        "members": members,
-        "keys": status.keys,
-    })
-}
-
-fn group_words(status: &group::Status) -> String {
-    let Some(group) = status.group else {
-        return "This device is in no trust group yet: it makes one with its first passkey.".into();
-    };
-    let mut text = format!("Trust group {group}, {} keys", status.keys);
-    for member in &status.members {
-        let how = match member.method {
-            None => "made the group",
-            Some(handfast_proto::trust::Method::Simulated) => {
-                "joined over SIMULATED radio, which proves nothing"
-            }
-            Some(_) => "joined nearby",
-        };
-        let this = if member.is_this { " (this device)" } else { "" };
-        text.push_str(&format!("\n  {}{this}: {how}", member.name));
-    }
-    text
 }

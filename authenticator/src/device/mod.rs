@@ -22,11 +22,11 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub(crate) use group::Group;
-pub use pin::{PinError, TRIES};
+pub use pin::{Pin, PinError, TRIES};
 
 use self::pin::PinVerifier;
 use crate::disk::write_atomically;
-use crate::passphrase::Stretching;
+use crate::passphrase::{StretchError, Stretching};
 use crate::vault::Vault;
 
 const FILE: &str = "device.handfast";
@@ -63,9 +63,9 @@ pub enum DeviceError {
     /// It was copied here.
     #[error("the device store {} was made on another machine; device keys are never copied", .0.display())]
     OtherMachine(PathBuf),
-    /// The PIN cannot be used.
-    #[error(transparent)]
-    Pin(#[from] PinError),
+    /// The PIN cannot be stretched.
+    #[error("the PIN cannot be kept: {0}")]
+    Stretch(#[from] StretchError),
 }
 
 /// What names a machine: the content of `/etc/machine-id`, hashed.
@@ -263,10 +263,10 @@ impl DeviceStore {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Pin`] and [`DeviceError::Io`].
+    /// [`DeviceError::Stretch`] and [`DeviceError::Io`].
     pub fn set_pin(
         &mut self,
-        pin: &str,
+        pin: &Pin,
         stretching: Stretching,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(), DeviceError> {

@@ -1,9 +1,12 @@
 //! The device PIN: it verifies the person in front of this device, and never leaves it.
 
+use core::fmt;
+
 use handfast_proto::cbor::{Map, Value};
 use rand_core::CryptoRngCore;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::passphrase::{StretchError, Stretching};
 
@@ -20,9 +23,32 @@ pub enum PinError {
     /// More than 63 bytes.
     #[error("a PIN has at most 63 bytes")]
     TooLong,
-    /// It could not be stretched.
-    #[error(transparent)]
-    Stretch(#[from] StretchError),
+}
+
+/// Text that can be a PIN: 4 characters at least, 63 bytes at most.
+pub struct Pin(Zeroizing<String>);
+
+impl Pin {
+    /// Takes text as a PIN.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError`].
+    pub fn parse(text: &str) -> Result<Self, PinError> {
+        if text.chars().count() < 4 {
+            return Err(PinError::TooShort);
+        }
+        if text.len() > 63 {
+            return Err(PinError::TooLong);
+        }
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin")
+    }
 }
 
 /// What is kept of a PIN: its stretched form, and the tries that are left.
@@ -36,19 +62,13 @@ pub(super) struct PinVerifier {
 
 impl PinVerifier {
     pub(super) fn new(
-        pin: &str,
+        pin: &Pin,
         stretching: Stretching,
         rng: &mut dyn CryptoRngCore,
-    ) -> Result<Self, PinError> {
-        if pin.chars().count() < 4 {
-            return Err(PinError::TooShort);
-        }
-        if pin.len() > 63 {
-            return Err(PinError::TooLong);
-        }
+    ) -> Result<Self, StretchError> {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
-        let hash = *stretching.stretch(pin.as_bytes(), &salt)?;
+        let hash = *stretching.stretch(pin.0.as_bytes(), &salt)?;
         Ok(Self {
             salt,
             stretching,

@@ -12,7 +12,7 @@ use handfast_proto::hybrid::{
     CeremonyError, ChannelFailure, PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits,
 };
 use handfast_proto::trust::Method;
-use handfast_transport::channel::Channel;
+use handfast_transport::channel::{Channel, ChannelEnd};
 use handfast_transport::radio::{Advertising, Radio, RadioError};
 use handfast_transport::relay::{OpenError, RelayUrl, open_new};
 use handfast_transport::tls::TlsTrust;
@@ -21,6 +21,7 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info};
 
 use super::person::{Asking, Voice};
 use crate::engine::{Authenticator, Computer, Context, Reply, Session};
@@ -150,19 +151,23 @@ impl Running<'_> {
         match action {
             PhoneAction::OpenTunnel { tunnel, .. } => self.open(tunnel).await,
             PhoneAction::Advertise(advert) => {
+                info!(radio = %self.phone.radio, "advertising");
                 self.advertising = Some(self.phone.radio.advertise(&advert)?);
             }
-            PhoneAction::StopAdvertising => self.advertising = None,
+            PhoneAction::StopAdvertising => {
+                debug!("advertising stops");
+                self.advertising = None;
+            }
             PhoneAction::Send(frame) => {
-                let sent = match &mut self.channel {
-                    Some(channel) => channel.send(frame).await.is_ok(),
-                    None => false,
-                };
-                if !sent {
-                    self.ceremony.handle_channel_closed(now(self.begin));
+                debug!(bytes = frame.len(), "a message goes out");
+                if let Some(channel) = &mut self.channel
+                    && let Err(end) = channel.send(frame).await
+                {
+                    self.ended(&end);
                 }
             }
             PhoneAction::Close => {
+                debug!("the tunnel is closed from here");
                 if let Some(channel) = self.channel.take() {
                     channel.close().await;
                 }
@@ -174,6 +179,7 @@ impl Running<'_> {
 
     async fn open(&mut self, tunnel: TunnelId) {
         let Phone { relay, trust, .. } = &*self.phone;
+        info!(relay = %relay.url, "creating a tunnel");
         match open_new(&relay.url, &tunnel, trust).await {
             Ok((channel, routing)) => {
                 self.channel = Some(channel);
@@ -181,6 +187,7 @@ impl Running<'_> {
                     .handle_channel_opened(routing, &mut OsRng, now(self.begin));
             }
             Err(error) => {
+                info!(%error, "no tunnel");
                 self.ceremony
                     .handle_channel_failed(error.failure(), now(self.begin));
                 self.open_error = Some(error);
@@ -216,6 +223,11 @@ impl Running<'_> {
                     .say("The computer is connected.", json!({"event": "connected"}));
             }
             PhoneEvent::Request(request) => {
+                info!(
+                    command = request.first(),
+                    bytes = request.len(),
+                    "the computer asks"
+                );
                 let authenticator = self.phone.authenticator.take();
                 let Some((mut authenticator, mut session)) = authenticator.zip(self.session.take())
                 else {
@@ -248,6 +260,14 @@ impl Running<'_> {
         None
     }
 
+    /// The tunnel is gone.
+    fn ended(&mut self, end: &ChannelEnd) {
+        debug!("the tunnel is closed: {end}");
+        self.channel = None;
+        self.ceremony
+            .handle_channel_closed(end.closed(), now(self.begin));
+    }
+
     async fn wait(&mut self) -> Result<(), ServeError> {
         let deadline = self.ceremony.poll_timeout();
         let deadline = self.begin + deadline.unwrap_or(Duration::from_secs(3600));
@@ -270,6 +290,7 @@ impl Running<'_> {
                 self.phone.authenticator = Some(authenticator);
                 self.session = Some(session);
                 self.last = reply.bytes.first().copied().unwrap_or_default();
+                info!(status = self.last, bytes = reply.bytes.len(), "the answer goes out");
                 if let Some(note) = reply.note {
                     self.voice.say(&note, json!({"event": "note", "text": note}));
                 }
@@ -277,13 +298,11 @@ impl Running<'_> {
                 let _ = self.ceremony.respond(reply.bytes, now(self.begin));
             }
             frame = frame => match frame {
-                Ok(Some(frame)) => {
+                Ok(frame) => {
+                    debug!(bytes = frame.len(), "a message came");
                     self.ceremony.handle_frame(&frame, &mut OsRng, now(self.begin));
                 }
-                Ok(None) | Err(_) => {
-                    self.channel = None;
-                    self.ceremony.handle_channel_closed(now(self.begin));
-                }
+                Err(end) => self.ended(&end),
             },
             () = sleep_until(deadline) => self.ceremony.handle_timeout(now(self.begin)),
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::input::{Input, Typed};
 use crate::device::PinCheck;
@@ -52,7 +53,7 @@ pub(crate) struct Asking {
     pub(crate) approval: Approval,
     pub(crate) input: Arc<Mutex<Input>>,
     /// The PIN, if it is to be read from a file.
-    pub(crate) pin: Option<String>,
+    pub(crate) pin: Option<Zeroizing<String>>,
     /// Set when the computer has left, so that the prompt disappears.
     pub(crate) withdrawn: Arc<AtomicBool>,
 }
@@ -170,7 +171,7 @@ impl Asking {
                 None => {
                     self.ask_for("PIN of this device (Enter to refuse): ");
                     match input.secret(Some(PATIENCE), &self.withdrawn) {
-                        Typed::Line(line) => line,
+                        Typed::Line(line) => Zeroizing::new(line),
                         other => return Err(other),
                     }
                 }

@@ -3,11 +3,12 @@
 use std::io::{Read, stdin};
 use std::path::PathBuf;
 
+use handfast_authenticator::console::Failure;
 use handfast_proto::ctap2::{get_info, split_reply};
 use handfast_proto::hybrid::qr::Hint;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{answered, rejected};
 use super::unlock::{self, Terminal};
 use super::voice::{Voice, is_seen};
 use super::{How, Hybrid, Via};
@@ -62,7 +63,7 @@ impl Asked {
         attachment: &str,
         reply: &[u8],
     ) -> Result<Value, Failure> {
-        let cbor = split_reply(reply)?;
+        let cbor = split_reply(reply).map_err(answered)?;
         Ok(match self {
             Self::Create(create) => created(create, info, attachment, cbor)?,
             Self::Get(get) => signed(get, info, attachment, cbor)?,
@@ -70,7 +71,7 @@ impl Asked {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -113,7 +114,7 @@ fn perform<T>(
 ) -> Result<T, Failure> {
     match how.via {
         Via::Local => {
-            let mut authenticator = unlock::open(vault)?;
+            let mut authenticator = unlock::open(vault, voice)?;
             let info = local::info(&authenticator)?;
             let mut keyboard = Terminal::new(voice)?;
             let reply = local::answer(&mut authenticator, &asked.request(&info), &mut keyboard);
@@ -237,7 +238,7 @@ fn step_up(
     let Some(code) = code.filter(|code| !code.is_empty()) else {
         conclude(&decision, None, &credential, voice);
         return Err(
-            Failure::rejected("The site wants a one-time code, and none was given")
+            rejected("The site wants a one-time code, and none was given")
                 .with_hint("Sign in again and type the code that the site sent you."),
         );
     };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use handfast_authenticator::console::{Failure, code};
 use handfast_authenticator::engine::{Authenticator, printable};
 use handfast_authenticator::group;
 use handfast_proto::hybrid::qr::Hint;
@@ -11,8 +12,8 @@ use rand_core::OsRng;
 use serde_json::json;
 
 use super::Hybrid;
-use super::commands::show_qr;
-use super::failure::Failure;
+use super::commands::{runtime, show_qr};
+use super::failure::not_joined;
 use super::unlock;
 use super::voice::Voice;
 use crate::ceremony::Session;
@@ -20,7 +21,7 @@ use crate::ceremony::Session;
 pub(super) fn link(hybrid: &Hybrid, vault: Option<PathBuf>, voice: Voice) -> Result<(), Failure> {
     let means = hybrid.means()?;
     // All that can fail without the phone fails before a code is shown.
-    let mut authenticator = unlock::open(vault)?;
+    let mut authenticator = unlock::open(vault, voice)?;
     group::may_join(&authenticator.device)?;
     let method = if means.radio.is_simulated() {
         Method::Simulated
@@ -29,11 +30,7 @@ pub(super) fn link(hybrid: &Hybrid, vault: Option<PathBuf>, voice: Voice) -> Res
     };
     let mut session = Session::start(means, Hint::GetAssertion);
     show_qr(&session, hybrid, voice)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("The program could not start: {error}")))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let joined = join(&mut session, &mut authenticator, method, voice).await;
         if let Ok(phone) = &joined {
             let words = format!("This computer and “{phone}” are in one trust group now.");
@@ -64,14 +61,15 @@ async fn join(
     let member = vault.member_key();
     let config = group::join_config(vault, device, &member, method);
     let (joiner, request) = Joiner::start(&config, ready.handshake_hash.0, &mut OsRng);
-    let offered = joiner.handle_offer(&session.ask(request, &mut tell).await?, &config)?;
-    let (code, phone) = (
+    let offer = session.ask(request, &mut tell).await?;
+    let offered = joiner.handle_offer(&offer, &config).map_err(not_joined)?;
+    let (number, phone) = (
         offered.code().to_string(),
         printable(offered.granter().name.as_str()),
     );
 
-    let question = format!("Your phone “{phone}” will show {code}. Go on? [y/N] ");
-    let event = json!({"event": "confirm-code", "code": code, "device": phone});
+    let question = format!("Your phone “{phone}” will show {number}. Go on? [y/N] ");
+    let event = json!({"event": "confirm-code", "code": number, "device": phone});
     // The session waits meanwhile; its phone gives a minute.
     let answer = tokio::task::spawn_blocking(move || voice.ask(&question, &event)).await;
     let answer = answer
@@ -80,16 +78,20 @@ async fn join(
         .unwrap_or_default()
         .to_ascii_lowercase();
     if !matches!(answer.as_str(), "y" | "yes") {
-        return Err(
-            Failure::refused("You did not confirm the number").with_hint("Nothing was changed.")
-        );
+        return Err(Failure::new("You did not confirm the number")
+            .with_hint("Nothing was changed.")
+            .with_code(code::REFUSED));
     }
     let (awaiting, request) = offered.confirm();
     let sealed = session.ask(request, &mut tell).await?;
-    let granted = awaiting.handle_sealed(&sealed, device.keys())?;
-    let request = granted.merge(&group::own_keys(device), &mut OsRng)?;
+    let granted = awaiting
+        .handle_sealed(&sealed, device.keys())
+        .map_err(not_joined)?;
+    let request = granted
+        .merge(&group::own_keys(device), &mut OsRng)
+        .map_err(not_joined)?;
     let ack = session.ask(request, &mut tell).await?;
-    granted.handle_ack(&ack)?;
+    granted.handle_ack(&ack).map_err(not_joined)?;
     let Authenticator { vault, device } = authenticator;
     group::commit_join(vault, device, granted, &mut OsRng)?;
     Ok(phone)

@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use handfast_authenticator::console::{self, Failure};
 use handfast_transport::radio::Radio;
 use handfast_transport::relay::RelayUrl;
 
-use self::failure::Failure;
 use self::voice::Voice;
 use crate::ceremony::Means;
 
@@ -32,6 +32,9 @@ struct Arguments {
     /// error.
     #[arg(long, global = true)]
     json: bool,
+    /// Tell on standard error what goes on inside; -vv tells of every advert and message.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
@@ -176,7 +179,7 @@ impl Hybrid {
             relays.insert(number, url.map_err(|error| usage(&error.to_string()))?);
         }
         Ok(Means {
-            radio: Radio::parse(&self.radio, unlock::default_air)?,
+            radio: Radio::parse(&self.radio, console::default_air)?,
             relays,
             ca_file: self.ca_file.clone(),
             patience: self.timeout.map(Duration::from_secs),
@@ -198,11 +201,12 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     } else {
         Voice::Words
     };
+    console::start_log(arguments.verbose, arguments.json);
     match run(arguments, voice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             voice.fail(&failure);
-            ExitCode::from(failure.code)
+            ExitCode::from(failure.code())
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
 
+use handfast_authenticator::console::Failure;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
 use crate::ceremony::Progress;
 
 /// How the program speaks.

@@ -10,7 +10,7 @@ use super::message::MessageError;
 use crate::ctap2::ResponseError;
 
 /// Why no tunnel could be opened.
-#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ChannelFailure {
     /// 409: the tunnel exists already, so another phone answers this QR code.
@@ -19,6 +19,12 @@ pub enum ChannelFailure {
     /// 410: the address is no longer served.
     #[error("the relay does not serve this address any more")]
     Gone,
+    /// The open tunnel ran into a limit of the relay.
+    #[error("the relay ended the tunnel: it has a limit on messages or time")]
+    Limit,
+    /// The connection to the relay broke.
+    #[error("the connection to the relay broke")]
+    Lost,
     /// 404: no such tunnel, perhaps because the phone has left.
     #[error("the relay does not know the tunnel")]
     NotFound,
@@ -31,9 +37,43 @@ pub enum ChannelFailure {
     /// The relay's certificate is not good.
     #[error("the relay's certificate cannot be trusted")]
     Tls,
+    /// A message was larger than the relay takes.
+    #[error("the relay ended the tunnel: a message was too large for it")]
+    TooLarge,
     /// The relay does not answer.
     #[error("the relay cannot be reached")]
     Unreachable,
+}
+
+/// How an open tunnel ended, as its WebSocket tells (RFC 6455 §7.4, `hybrid-transport.md` §5.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Closed {
+    /// The other device closed it (1000, or no code), or was lost by the relay (1001).
+    ByPeer,
+    /// The relay ended it, or it broke: the other device may be well.
+    ByRelay(ChannelFailure),
+}
+
+impl Closed {
+    /// Reads a close code; nothing is a close frame without one.
+    pub fn from_code(code: Option<u16>) -> Self {
+        match code {
+            None | Some(1000 | 1001 | 1005) => Self::ByPeer,
+            Some(1006) => Self::ByRelay(ChannelFailure::Lost),
+            Some(1008 | 1013) => Self::ByRelay(ChannelFailure::Limit),
+            Some(1009) => Self::ByRelay(ChannelFailure::TooLarge),
+            Some(_) => Self::ByRelay(ChannelFailure::Protocol),
+        }
+    }
+}
+
+impl From<Closed> for CeremonyError {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::ByPeer => Self::PeerGone,
+            Closed::ByRelay(failure) => failure.into(),
+        }
+    }
 }
 
 /// What the caller did wrong.

@@ -8,7 +8,7 @@ use rand_core::CryptoRngCore;
 
 use super::advert::{self, AdvertError, EidPlaintext};
 use super::ceremony::{
-    ApiMisuse, CeremonyError, ChannelFailure, ClientLimits, PeerMisbehaved, TimedOut,
+    ApiMisuse, CeremonyError, ChannelFailure, ClientLimits, Closed, PeerMisbehaved, TimedOut,
 };
 use super::channel::{MAX_MESSAGE, SecureChannel};
 use super::handshake::{HandshakeHash, Initiator};
@@ -240,13 +240,13 @@ impl ClientCeremony {
     }
 
     /// The tunnel is closed, by whomever.
-    pub fn handle_channel_closed(&mut self, _now: Now) {
+    pub fn handle_channel_closed(&mut self, closed: Closed, _now: Now) {
         match &self.state {
             State::Closed | State::Scanning { .. } => {}
             State::Connecting { .. } => self.fail(ChannelFailure::Unreachable.into()),
             State::Ready { .. } | State::LocallyShutdown => self.finish(),
             State::HandshakeSent { .. } | State::WaitPostHandshake { .. } | State::Asked { .. } => {
-                self.fail(CeremonyError::PeerGone);
+                self.fail(closed.into());
             }
         }
     }

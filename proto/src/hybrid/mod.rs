@@ -16,7 +16,8 @@ pub mod qr;
 pub mod tunnel;
 
 pub use ceremony::{
-    ApiMisuse, CeremonyError, ChannelFailure, ClientLimits, PeerMisbehaved, PhoneLimits, TimedOut,
+    ApiMisuse, CeremonyError, ChannelFailure, ClientLimits, Closed, PeerMisbehaved, PhoneLimits,
+    TimedOut,
 };
 pub use client::{ClientAction, ClientCeremony, ClientConfig, ClientEvent};
 pub use phone::{PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent};

@@ -8,7 +8,7 @@ use rand_core::CryptoRngCore;
 
 use super::advert::{self, ADVERT_LENGTH, EidPlaintext};
 use super::ceremony::{
-    ApiMisuse, CeremonyError, ChannelFailure, PeerMisbehaved, PhoneLimits, TimedOut,
+    ApiMisuse, CeremonyError, ChannelFailure, Closed, PeerMisbehaved, PhoneLimits, TimedOut,
 };
 use super::channel::{MAX_MESSAGE, SecureChannel};
 use super::handshake::{HandshakeHash, respond};
@@ -227,14 +227,13 @@ impl PhoneCeremony {
     }
 
     /// The tunnel is closed, by whomever.
-    pub fn handle_channel_closed(&mut self, _now: Now) {
+    pub fn handle_channel_closed(&mut self, closed: Closed, _now: Now) {
         match &self.state {
             State::Closed => {}
             State::Connecting => self.fail(ChannelFailure::Unreachable.into()),
-            State::Advertising { .. } | State::Answering { .. } => {
-                self.fail(CeremonyError::PeerGone);
-            }
-            State::Ready { .. } => self.leave(),
+            State::Advertising { .. } | State::Answering { .. } => self.fail(closed.into()),
+            State::Ready { .. } if self.answered => self.leave(),
+            State::Ready { .. } => self.fail(closed.into()),
         }
     }
 

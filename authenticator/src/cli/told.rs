@@ -1,0 +1,110 @@
+//! What the owner of this device is told.
+
+use std::io::{Write, stderr};
+
+use handfast_proto::ctap2::Status;
+use serde_json::json;
+
+use crate::console::{Failure, code};
+use crate::engine::printable;
+use crate::phone::ServeError;
+use crate::phone::{PictureError, Voice};
+use crate::vault::Vault;
+
+/// Says why it did not work.
+pub(super) fn tell(failure: &Failure, voice: Voice) {
+    let (what, hint) = (failure.what(), failure.hint());
+    match voice {
+        Voice::Words => {
+            let _ = writeln!(stderr(), "{what}\n{hint}");
+        }
+        Voice::Json => voice.say("", json!({"event": "error", "message": what, "hint": hint})),
+    }
+}
+
+/// The computer got an answer that was not OK.
+pub(super) fn refused(status: Status) -> Failure {
+    let (what, hint, code) = match status {
+        Status::OPERATION_DENIED => (
+            "You refused; the computer was told so",
+            "Nothing was signed.",
+            code::REFUSED,
+        ),
+        Status::USER_ACTION_TIMEOUT => (
+            "Nobody answered the prompt",
+            "Scan a new code to try again.",
+            code::TIMED_OUT,
+        ),
+        Status::NO_CREDENTIALS => (
+            "There is no passkey here for this site",
+            "Register at the site first.",
+            code::FAILURE,
+        ),
+        Status::CREDENTIAL_EXCLUDED => (
+            "This account has a passkey here already",
+            "Sign in with it.",
+            code::FAILURE,
+        ),
+        Status::UV_BLOCKED => (
+            "The PIN is blocked",
+            "Set a new one with: handfast-authenticator pin",
+            code::FAILURE,
+        ),
+        status => return Failure::new(format!("The request could not be answered: {status}")),
+    };
+    Failure::new(what).with_hint(hint).with_code(code)
+}
+
+/// Names the files of the vault that cannot be read.
+pub(super) fn name_damaged(vault: &Vault, voice: Voice) {
+    for (path, why) in vault.damaged() {
+        let words = format!("{} is left out: {why}. All others work.", path.display());
+        voice.say(
+            &words,
+            json!({"event": "damaged", "file": path.display().to_string(), "why": why}),
+        );
+    }
+}
+
+/// Lists the passkeys, by site and age.
+pub(super) fn passkeys(vault: &Vault, json: bool) -> String {
+    let mut passkeys: Vec<_> = vault.passkeys().collect();
+    passkeys.sort_by(|a, b| (&a.rp_id, a.created_at).cmp(&(&b.rp_id, b.created_at)));
+    let name = |name: &Option<String>| printable(name.as_deref().unwrap_or_default());
+    if json {
+        let list = passkeys.iter().map(|passkey| {
+            json!({
+                "rp_id": passkey.rp_id.as_str(),
+                "user_name": name(&passkey.user_name),
+                "display_name": name(&passkey.display_name),
+                "created_at": passkey.created_at,
+            })
+        });
+        return serde_json::Value::from_iter(list).to_string();
+    }
+    if passkeys.is_empty() {
+        return "There are no passkeys yet.".to_owned();
+    }
+    let lines = passkeys
+        .iter()
+        .map(|passkey| format!("{}  {}", passkey.rp_id, name(&passkey.user_name)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl From<PictureError> for Failure {
+    fn from(error: PictureError) -> Self {
+        Self::usage(error.to_string())
+            .with_hint("Take a picture in which the whole QR code is sharp, as PNG or JPEG.")
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Ceremony(error) => error.into(),
+            ServeError::Radio(error) => error.into(),
+            ServeError::Relay(error) => error.into(),
+            ServeError::Stopped => Self::new(error.to_string()),
+        }
+    }
+}

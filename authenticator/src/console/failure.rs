@@ -1,0 +1,241 @@
+//! What went wrong, what to do, and the exit code.
+
+use handfast_proto::ctap2::ResponseError;
+use handfast_proto::hybrid::qr::QrError;
+use handfast_proto::hybrid::{CeremonyError, ChannelFailure};
+use handfast_transport::radio::RadioError;
+use handfast_transport::relay::OpenError;
+use handfast_transport::tls::TlsError;
+
+use crate::device::{DeviceError, PinError};
+use crate::group::GroupError;
+use crate::vault::VaultError;
+
+/// The exit codes, the same for every program.
+pub mod code {
+    /// It did not work.
+    pub const FAILURE: u8 = 1;
+    /// It was asked for in a way that cannot work.
+    pub const USAGE: u8 = 2;
+    /// A person refused.
+    pub const REFUSED: u8 = 3;
+    /// Nobody did what was waited for.
+    pub const TIMED_OUT: u8 = 4;
+    /// There is no Bluetooth.
+    pub const NO_BLUETOOTH: u8 = 5;
+    /// The relay cannot be reached, or not trusted.
+    pub const NO_RELAY: u8 = 6;
+    /// The relying party rejected it.
+    pub const REJECTED: u8 = 7;
+}
+
+/// A failure as a person gets it: one sentence of what happened, one of what to do.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    what: String,
+    hint: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Something did not work.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: "Try again.".to_owned(),
+            code: code::FAILURE,
+        }
+    }
+
+    /// It was asked for in a way that cannot work.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(what)
+            .with_hint("See --help.")
+            .with_code(code::USAGE)
+    }
+
+    /// Says what to do.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: hint.into(),
+            ..self
+        }
+    }
+
+    /// Sets the exit code.
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Returns what happened, as a sentence.
+    pub fn what(&self) -> String {
+        let mut letters = self.what.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).chain(['.']).collect()
+    }
+
+    /// Returns what to do.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
+    /// Returns the exit code.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl From<QrError> for Failure {
+    fn from(error: QrError) -> Self {
+        Self::usage(format!("this is no code that a computer made: {error}"))
+            .with_hint("Show a new QR code on the computer and scan that.")
+    }
+}
+
+impl From<RadioError> for Failure {
+    fn from(error: RadioError) -> Self {
+        let hint = match error {
+            RadioError::Unknown(_) => return Self::usage(error.to_string()),
+            RadioError::Air { .. } => "Give a folder that can be written to: --radio simulated=DIR",
+            _ => "Try it with a simulated radio, which proves no nearness: --radio simulated",
+        };
+        Self::new(error.to_string())
+            .with_hint(hint)
+            .with_code(code::NO_BLUETOOTH)
+    }
+}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Self {
+        Self::usage(error.to_string()).with_hint("Give a PEM file of certificates with --ca-file.")
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let hint = match error {
+            OpenError::Tls { .. } => "For a certificate of your own, give --ca-file.",
+            OpenError::Status { status: 404, .. } => {
+                "Start again with a new code; the other device may have given up."
+            }
+            OpenError::Status { status: 409, .. } => "Scan a new code with one device only.",
+            _ => "Check the relay's address and the network.",
+        };
+        let code = match error {
+            // The relay is well; another phone was faster.
+            OpenError::Status { status: 409, .. } => code::FAILURE,
+            _ => code::NO_RELAY,
+        };
+        Self::new(error.to_string()).with_hint(hint).with_code(code)
+    }
+}
+
+impl From<CeremonyError> for Failure {
+    fn from(error: CeremonyError) -> Self {
+        let (hint, code) = match error {
+            CeremonyError::Environment(ChannelFailure::Conflict) => {
+                ("Scan a new code with one device only.", code::FAILURE)
+            }
+            CeremonyError::Environment(_) => ("Check the relay and the network.", code::NO_RELAY),
+            CeremonyError::TimedOut(_) => (
+                "Start again with a new code, with both devices side by side.",
+                code::TIMED_OUT,
+            ),
+            CeremonyError::Cancelled => ("Start again when you are ready.", code::REFUSED),
+            _ => ("Start again with a new code.", code::FAILURE),
+        };
+        Self::new(error.to_string()).with_hint(hint).with_code(code)
+    }
+}
+
+impl From<ResponseError> for Failure {
+    fn from(error: ResponseError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        let hint = match &error {
+            VaultError::Exists(_) => {
+                "Set this device up in it (handfast vault join), or give another folder with --vault."
+            }
+            VaultError::Missing(_) => {
+                "Let your file sync bring the folder here, or make a vault: handfast vault init, or handfast-authenticator init"
+            }
+            VaultError::WrongPassphrase => "Try again; nothing was changed.",
+            VaultError::NewerFormat(_) => "Install that version; nothing was changed.",
+            VaultError::HeaderDamaged => {
+                "Bring the file vault.handfast back from another device or a backup."
+            }
+            VaultError::Io { .. } => "Check the folder's permissions and the space on its disk.",
+            _ => "Try again.",
+        };
+        Self::new(error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        let hint = match &error {
+            DeviceError::Exists(_) => "It is ready: nothing is to be done.",
+            DeviceError::Missing(_) => {
+                "Set this device up: handfast vault join, or handfast-authenticator init"
+            }
+            DeviceError::OtherMachine(_) => {
+                "Remove it here and set this device up; passkeys come with the vault, the trust group with: handfast link"
+            }
+            DeviceError::Damaged(_) => {
+                "Bring it back from a backup of this machine, or remove it and set this device up anew."
+            }
+            DeviceError::NewerFormat(_) => "Install that version; nothing was changed.",
+            DeviceError::Io { .. } => "Check the folder's permissions and the space on its disk.",
+            _ => "Try again.",
+        };
+        Self::new(error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(error: PinError) -> Self {
+        Self::usage(error.to_string()).with_hint("Choose another PIN; nothing was changed.")
+    }
+}
+
+impl From<GroupError> for Failure {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Vault(error) => error.into(),
+            GroupError::Device(error) => error.into(),
+            GroupError::HasMembers => Self::new(error.to_string()).with_hint(
+                "Link from a computer that is in no group yet; see: handfast group status",
+            ),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_a_sentence() {
+        let failure = Failure::new("été was too short");
+        assert_eq!(failure.what(), "Été was too short.");
+        assert_eq!(failure.code(), code::FAILURE);
+    }
+
+    #[test]
+    fn what_a_person_did_is_not_blamed_on_the_relay() {
+        let conflict = CeremonyError::Environment(ChannelFailure::Conflict);
+        assert_eq!(Failure::from(conflict).code(), code::FAILURE);
+        let taken = OpenError::Status {
+            relay: "wss://r".to_owned(),
+            status: 409,
+        };
+        assert_eq!(Failure::from(taken).code(), code::FAILURE);
+        let down = CeremonyError::Environment(ChannelFailure::Unreachable);
+        assert_eq!(Failure::from(down).code(), code::NO_RELAY);
+    }
+}

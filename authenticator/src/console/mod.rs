@@ -1,0 +1,22 @@
+//! What the command lines over this library share: how they fail, how they set a device up and
+//! unlock it, and how they tell what goes on inside.
+
+mod failure;
+mod group;
+mod log;
+mod setup;
+
+pub use failure::{Failure, code};
+pub use group::{group_json, group_words};
+pub use log::start_log;
+#[cfg(feature = "phone")]
+pub(crate) use setup::stretching;
+pub use setup::{Secrets, default_air, home, init, join, new_pin, open, pin_file};
+
+/// What is said with the pass phrase that is proposed for a new vault.
+pub const PROPOSAL: &str = "\
+Whoever has a copy of the vault's folder can guess at its pass phrase at leisure, so it must be long.
+Write down these six words:";
+
+/// What is said when a device is set up without a PIN.
+pub const NO_PIN: &str = "No PIN is set: sites that want you verified will be refused.";
