@@ -115,29 +115,36 @@ impl Stretching {
     }
 }
 
-/// Proposes a pass phrase: six words of five letters that can be spoken, 16 random bits each.
+/// Proposes a pass phrase: six common English words, 64 random bits together.
 pub fn propose(rng: &mut dyn CryptoRngCore) -> Zeroizing<String> {
-    const CONSONANTS: &[u8; 16] = b"bdfghjklmnprstvz";
-    const VOWELS: &[u8; 4] = b"aiou";
-    let mut phrase = Zeroizing::new(String::with_capacity(6 * 6));
-    for word in 0..6 {
-        if word > 0 {
+    let mut bits = Zeroizing::new([0_u8; 8]);
+    rng.fill_bytes(bits.as_mut());
+    let words = Zeroizing::new(mnemonic::to_string(*bits));
+    let mut phrase = Zeroizing::new(String::with_capacity(words.len()));
+    for word in words.split('-').filter(|word| !word.is_empty()) {
+        if !phrase.is_empty() {
             phrase.push(' ');
         }
-        let bits = usize::try_from(rng.next_u32()).unwrap_or_default();
-        let letters = [
-            CONSONANTS.get(bits & 15),
-            VOWELS.get(bits >> 4 & 3),
-            CONSONANTS.get(bits >> 6 & 15),
-            VOWELS.get(bits >> 10 & 3),
-            CONSONANTS.get(bits >> 12 & 15),
-        ];
-        phrase.extend(
-            letters
-                .into_iter()
-                .flatten()
-                .map(|&letter| char::from(letter)),
-        );
+        phrase.push_str(word);
     }
     phrase
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_six_words_and_never_the_same() {
+        let (one, two) = (propose(&mut OsRng), propose(&mut OsRng));
+        for phrase in [&one, &two] {
+            let words: Vec<_> = phrase.split(' ').collect();
+            assert_eq!(words.len(), 6, "{phrase:?}");
+            let plain = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase());
+            assert!(words.iter().all(plain), "{phrase:?}");
+        }
+        assert_ne!(one, two);
+    }
 }
