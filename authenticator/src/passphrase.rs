@@ -142,7 +142,8 @@ mod tests {
         for phrase in [&one, &two] {
             let words: Vec<_> = phrase.split(' ').collect();
             assert_eq!(words.len(), 6, "{phrase:?}");
-            let plain = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase());
+            let plain =
+                |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase());
             assert!(words.iter().all(plain), "{phrase:?}");
         }
         assert_ne!(one, two);

@@ -119,9 +119,9 @@ impl Session {
         }
     }
 
-    /// Returns the text of the QR code.
-    pub fn url(&self) -> String {
-        self.ceremony.invitation().url()
+    /// Returns the text of the QR code, while it can still be answered.
+    pub fn url(&self) -> Option<String> {
+        self.ceremony.url()
     }
 
     /// Waits until a phone can be asked.
@@ -131,15 +131,18 @@ impl Session {
     /// [`SessionError`].
     pub async fn ready(&mut self, tell: Tell<'_>) -> Result<Ready, SessionError> {
         loop {
-            if let ClientEvent::Ready {
-                get_info,
-                handshake_hash,
-            } = self.next(tell).await?
-            {
-                return Ok(Ready {
-                    info: get_info,
+            match self.next(tell).await? {
+                ClientEvent::Ready {
+                    get_info,
                     handshake_hash,
-                });
+                } => {
+                    return Ok(Ready {
+                        info: get_info,
+                        handshake_hash,
+                    });
+                }
+                ClientEvent::Finished => return Err(self.left()),
+                _ => {}
             }
         }
     }
@@ -152,8 +155,10 @@ impl Session {
     pub async fn ask(&mut self, request: Vec<u8>, tell: Tell<'_>) -> Result<Vec<u8>, SessionError> {
         self.ceremony.request(request, now(self.begin))?;
         loop {
-            if let ClientEvent::Response(reply) = self.next(tell).await? {
-                return Ok(reply);
+            match self.next(tell).await? {
+                ClientEvent::Response(reply) => return Ok(reply),
+                ClientEvent::Finished => return Err(self.left()),
+                _ => {}
             }
         }
     }
@@ -163,6 +168,12 @@ impl Session {
         self.ceremony.shutdown(now(self.begin));
         // The ceremony has done its work: how it ends interests nobody any more.
         while !self.over && !matches!(self.next(&mut |_| {}).await, Ok(ClientEvent::Finished)) {}
+    }
+
+    /// The phone ended the session where an answer was waited for.
+    fn left(&mut self) -> SessionError {
+        self.over = true;
+        CeremonyError::PeerGone.into()
     }
 
     /// Runs the machine until it has something to say to its caller.

@@ -11,4 +11,4 @@ mod value;
 pub use decode::{
     AUTH_DATA_DEPTH, DecodeError, MESSAGE_DEPTH, decode, decode_prefix, decode_with_depth,
 };
-pub use value::{Map, Value};
+pub use value::{Map, SecretMap, Value};

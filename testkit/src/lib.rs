@@ -7,4 +7,4 @@ mod faults;
 mod pair;
 
 pub use faults::{Damage, Faults, Side};
-pub use pair::{AnswerTo, Outcome, Pair, Script};
+pub use pair::{AnswerTo, Outcome, Pair, PairError, Script};

@@ -6,7 +6,7 @@ use handfast_proto::hybrid::qr::{Hint, QrError, ScannedInvitation};
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain};
 use handfast_proto::hybrid::{
     CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig, ClientEvent, Closed,
-    PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits,
+    PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -15,6 +15,28 @@ use crate::faults::{Damage, Faults, Side};
 
 /// Answers a request: command byte and CBOR in, status byte and CBOR out.
 pub type AnswerTo = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>>>;
+
+/// Why client and phone cannot be brought together.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PairError {
+    /// The phone cannot read the client's code.
+    Qr(QrError),
+    /// The phone cannot answer it.
+    Unanswerable(Unanswerable),
+}
+
+impl From<QrError> for PairError {
+    fn from(error: QrError) -> Self {
+        Self::Qr(error)
+    }
+}
+
+impl From<Unanswerable> for PairError {
+    fn from(error: Unanswerable) -> Self {
+        Self::Unanswerable(error)
+    }
+}
 
 /// What client and phone do, beyond the protocol.
 pub struct Script {
@@ -73,8 +95,8 @@ impl Pair {
     ///
     /// # Errors
     ///
-    /// [`QrError`] if the phone cannot read it, which would be a fault of the code itself.
-    pub fn new(seed: u64, script: Script, faults: Faults) -> Result<Self, QrError> {
+    /// [`PairError`] if the phone cannot read or answer the code, which would be the code's fault.
+    pub fn new(seed: u64, script: Script, faults: Faults) -> Result<Self, PairError> {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let now = Now {
             monotonic: Duration::ZERO,
@@ -85,7 +107,8 @@ impl Pair {
             ..ClientConfig::default()
         };
         let client = ClientCeremony::start(config, &mut rng, now);
-        let invitation = ScannedInvitation::parse(&client.invitation().url())?;
+        let url = client.url().unwrap_or_default();
+        let invitation = ScannedInvitation::parse(&url)?;
         let config = PhoneConfig {
             domain: TunnelDomain(300),
             get_info: script.get_info.clone(),
@@ -93,7 +116,7 @@ impl Pair {
         };
         Ok(Self {
             client,
-            phone: PhoneCeremony::start(config, invitation, now),
+            phone: PhoneCeremony::start(config, invitation, now)?,
             outcome: Outcome::default(),
             air: faults.foreign_adverts.clone(),
             faults,

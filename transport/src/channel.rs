@@ -3,7 +3,8 @@
 use std::fmt;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use handfast_proto::hybrid::{ChannelFailure, Closed};
+use handfast_proto::hybrid::channel::MAX_FRAME;
+use handfast_proto::hybrid::{BadMessage, ChannelFailure, Closed};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
@@ -11,9 +12,6 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-
-/// The most bytes of one message: 1 MiB and room for its wrapping.
-pub const MAX_MESSAGE: usize = 1024 * 1024 + 64 * 1024;
 
 /// Why a channel is of no more use.
 #[derive(Debug, Error)]
@@ -38,9 +36,10 @@ impl ChannelEnd {
     pub fn closed(&self) -> Closed {
         match self {
             Self::Closed(code) => Closed::from_code(*code),
-            Self::Broken(SocketError::Capacity(_)) => Closed::ByRelay(ChannelFailure::TooLarge),
+            Self::Broken(SocketError::Capacity(_)) => Closed::Misbehaved(BadMessage::TooLarge),
             Self::Broken(_) => Closed::ByRelay(ChannelFailure::Lost),
-            Self::Empty | Self::Text => Closed::ByRelay(ChannelFailure::Protocol),
+            Self::Empty => Closed::Misbehaved(BadMessage::Empty),
+            Self::Text => Closed::Misbehaved(BadMessage::Text),
         }
     }
 
@@ -65,8 +64,8 @@ impl Channel {
 
     pub(crate) fn config() -> WebSocketConfig {
         WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE))
+            .max_message_size(Some(MAX_FRAME))
+            .max_frame_size(Some(MAX_FRAME))
     }
 
     /// Sends one message.

@@ -104,6 +104,8 @@ impl From<ServeError> for Failure {
             ServeError::Ceremony(error) => error.into(),
             ServeError::Radio(error) => error.into(),
             ServeError::Relay(error) => error.into(),
+            ServeError::Unanswerable(error) => Self::new(error.to_string())
+                .with_hint("Use the computer's other ways to sign in, or another device."),
             ServeError::Stopped => Self::new(error.to_string()),
         }
     }

@@ -136,6 +136,9 @@ impl From<CeremonyError> for Failure {
             CeremonyError::Environment(ChannelFailure::Conflict) => {
                 ("Scan a new code with one device only.", code::FAILURE)
             }
+            CeremonyError::Environment(ChannelFailure::Limit | ChannelFailure::TooLarge) => {
+                ("Start again with a new code.", code::FAILURE)
+            }
             CeremonyError::Environment(_) => ("Check the relay and the network.", code::NO_RELAY),
             CeremonyError::TimedOut(_) => (
                 "Start again with a new code, with both devices side by side.",

@@ -9,7 +9,8 @@ use handfast_proto::Now;
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::{TunnelDomain, TunnelId};
 use handfast_proto::hybrid::{
-    CeremonyError, ChannelFailure, PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits,
+    CeremonyError, ChannelFailure, PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent,
+    PhoneLimits, Unanswerable,
 };
 use handfast_proto::trust::Method;
 use handfast_transport::channel::{Channel, ChannelEnd};
@@ -55,6 +56,9 @@ pub(crate) enum ServeError {
     /// The radio.
     #[error(transparent)]
     Radio(#[from] RadioError),
+    /// The code cannot be answered.
+    #[error(transparent)]
+    Unanswerable(#[from] Unanswerable),
     /// The engine's thread ended in the middle.
     #[error("the authenticator stopped in the middle of an answer")]
     Stopped,
@@ -105,7 +109,7 @@ impl Phone {
         };
         let begin = Instant::now();
         let mut running = Running {
-            ceremony: PhoneCeremony::start(config, invitation, now(begin)),
+            ceremony: PhoneCeremony::start(config, invitation, now(begin))?,
             phone: self,
             begin,
             channel: None,
@@ -241,6 +245,7 @@ impl Running<'_> {
                     (authenticator, session, reply)
                 }));
             }
+            PhoneEvent::Lapsed => withdrawn.store(true, Ordering::Relaxed),
             PhoneEvent::Finished => {
                 return Some(Ok(match self.last {
                     0 => Outcome::Approved,

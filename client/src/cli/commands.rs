@@ -80,7 +80,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Shows the QR code in all ways that were asked for.
 pub(super) fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<(), Failure> {
-    let url = session.url();
+    let url = session.url().unwrap_or_default();
     let symbol = Symbol::new(&url)?;
     if let Some(path) = &hybrid.qr_file {
         symbol.write_png(path)?;

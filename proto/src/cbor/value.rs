@@ -1,6 +1,11 @@
 use core::cmp::Ordering;
+use core::fmt;
+use core::ops::Deref;
 
 use ciborium_ll::{Encoder, Header};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::decode::{DecodeError, decode};
 
 /// One CBOR item of the kinds that CTAP2 uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,6 +150,28 @@ impl Value {
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
+
+    /// Returns a number of bytes that the encoding does not exceed.
+    fn bound(&self) -> usize {
+        const HEAD: usize = 9;
+        HEAD + match self {
+            Self::Array(items) => items.iter().map(Self::bound).sum(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Map(map) => map.bound(),
+            Self::Text(text) => text.len(),
+            Self::Bool(_) | Self::Negative(_) | Self::Null | Self::Unsigned(_) => 0,
+        }
+    }
+
+    fn wipe(&mut self) {
+        match self {
+            Self::Array(items) => items.iter_mut().for_each(Self::wipe),
+            Self::Bytes(bytes) => bytes.zeroize(),
+            Self::Map(map) => map.wipe(),
+            Self::Text(text) => text.zeroize(),
+            Self::Bool(_) | Self::Negative(_) | Self::Null | Self::Unsigned(_) => {}
+        }
+    }
 }
 
 impl Map {
@@ -248,9 +275,75 @@ impl Map {
         }
     }
 
+    fn bound(&self) -> usize {
+        let entries = self.entries.iter();
+        9 + entries
+            .map(|(key, _, value)| key.len() + value.bound())
+            .sum::<usize>()
+    }
+
+    fn wipe(&mut self) {
+        self.entries
+            .iter_mut()
+            .for_each(|(_, _, value)| value.wipe());
+    }
+
     fn position(&self, encoded: &[u8]) -> Result<usize, usize> {
         self.entries
             .binary_search_by(|(key, ..)| key.as_slice().cmp(encoded))
+    }
+}
+
+/// A map with secrets in it: what its values hold is wiped from memory when it is dropped.
+pub struct SecretMap(Map);
+
+impl SecretMap {
+    /// Decodes a map; the bytes remain their owner's to wipe.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]. There is nothing if the item is no map.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        match decode(bytes)? {
+            Value::Map(map) => Ok(Some(Self(map))),
+            mut other => {
+                other.wipe();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the canonical encoding, in memory that was never moved while it was written.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.0.bound()));
+        self.0.encode_into(&mut bytes);
+        bytes
+    }
+}
+
+impl From<Map> for SecretMap {
+    fn from(map: Map) -> Self {
+        Self(map)
+    }
+}
+
+impl Deref for SecretMap {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        &self.0
+    }
+}
+
+impl Drop for SecretMap {
+    fn drop(&mut self) {
+        self.0.wipe();
+    }
+}
+
+impl fmt::Debug for SecretMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretMap")
     }
 }
 

@@ -14,6 +14,9 @@ pub const TRUST_GROUP: u8 = 0x50;
 /// The most bytes that a request may have, command byte included.
 pub const MAX_REQUEST: usize = 65_536;
 
+/// The same for trust-group steps: a MERGE brings all keys of a group along, some 300 bytes each.
+pub const MAX_TRUST_GROUP_REQUEST: usize = 1024 * 1024;
+
 /// A request.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -39,10 +42,14 @@ impl Command {
     /// [`Status::CBOR_UNEXPECTED_TYPE`], [`Status::MISSING_PARAMETER`] or
     /// [`Status::INVALID_LENGTH`].
     pub fn parse(request: &[u8]) -> Result<Self, Status> {
-        if request.len() > MAX_REQUEST {
+        let (&command, cbor) = request.split_first().ok_or(Status::INVALID_LENGTH)?;
+        let most = match command {
+            TRUST_GROUP => MAX_TRUST_GROUP_REQUEST,
+            _ => MAX_REQUEST,
+        };
+        if request.len() > most {
             return Err(Status::REQUEST_TOO_LARGE);
         }
-        let (&command, cbor) = request.split_first().ok_or(Status::INVALID_LENGTH)?;
         Ok(match command {
             MAKE_CREDENTIAL => {
                 Self::MakeCredential(Box::new(make_credential::Request::parse(cbor)?))

@@ -9,7 +9,7 @@ use super::handshake::HandshakeError;
 use super::message::MessageError;
 use crate::ctap2::ResponseError;
 
-/// Why no tunnel could be opened.
+/// Why there is no tunnel, or not any more.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ChannelFailure {
@@ -19,8 +19,8 @@ pub enum ChannelFailure {
     /// 410: the address is no longer served.
     #[error("the relay does not serve this address any more")]
     Gone,
-    /// The open tunnel ran into a limit of the relay.
-    #[error("the relay ended the tunnel: it has a limit on messages or time")]
+    /// The relay ended the open tunnel (1008): a limit was reached, or the other device broke a rule.
+    #[error("the relay ended the tunnel, for one of its limits or a fault of the other device")]
     Limit,
     /// The connection to the relay broke.
     #[error("the connection to the relay broke")]
@@ -37,7 +37,7 @@ pub enum ChannelFailure {
     /// The relay's certificate is not good.
     #[error("the relay's certificate cannot be trusted")]
     Tls,
-    /// A message was larger than the relay takes.
+    /// The relay ended the open tunnel (1009): a message was larger than it takes.
     #[error("the relay ended the tunnel: a message was too large for it")]
     TooLarge,
     /// The relay does not answer.
@@ -52,6 +52,23 @@ pub enum Closed {
     ByPeer,
     /// The relay ended it, or it broke: the other device may be well.
     ByRelay(ChannelFailure),
+    /// This side ended it, because the other device sent what nobody may send.
+    Misbehaved(BadMessage),
+}
+
+/// A WebSocket message that is none of the protocol's (`hybrid-transport.md` §5.3).
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum BadMessage {
+    /// Nothing at all.
+    #[error("an empty message came")]
+    Empty,
+    /// Text.
+    #[error("a text message came")]
+    Text,
+    /// More than a channel takes.
+    #[error("a message came that is too large")]
+    TooLarge,
 }
 
 impl Closed {
@@ -72,6 +89,7 @@ impl From<Closed> for CeremonyError {
         match closed {
             Closed::ByPeer => Self::PeerGone,
             Closed::ByRelay(failure) => failure.into(),
+            Closed::Misbehaved(message) => PeerMisbehaved::BadMessage(message).into(),
         }
     }
 }
@@ -92,6 +110,9 @@ pub enum ApiMisuse {
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum PeerMisbehaved {
+    /// A message that is none of the protocol's.
+    #[error(transparent)]
+    BadMessage(#[from] BadMessage),
     /// The encrypted channel broke.
     #[error(transparent)]
     Channel(#[from] ChannelError),
@@ -119,6 +140,18 @@ pub enum PeerMisbehaved {
     /// A phone that ended the session while a request was open.
     #[error("the phone ended the session instead of answering")]
     ShutdownInsteadOfReply,
+}
+
+/// Why a phone cannot answer a QR code at all.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Unanswerable {
+    /// The client does not offer a channel that this phone has.
+    #[error("the computer offers no way to talk that this device has")]
+    NoCommonChannel,
+    /// The client cannot know this phone's relay by its number.
+    #[error("the computer does not know this device's relay")]
+    UnknownRelay,
 }
 
 /// For what a ceremony waited in vain.
@@ -155,6 +188,9 @@ pub enum CeremonyError {
     /// The relay or the way to it.
     #[error(transparent)]
     Environment(#[from] ChannelFailure),
+    /// This side could not make its part of the protocol, which should not happen.
+    #[error("this device could not make its part of the protocol")]
+    Local,
     /// The other side left before it was done.
     #[error("the other device left")]
     PeerGone,
@@ -174,7 +210,10 @@ impl From<ChannelError> for CeremonyError {
 
 impl From<HandshakeError> for CeremonyError {
     fn from(error: HandshakeError) -> Self {
-        Self::PeerMisbehaved(error.into())
+        match error {
+            HandshakeError::Local => Self::Local,
+            error => Self::PeerMisbehaved(error.into()),
+        }
     }
 }
 
@@ -232,6 +271,8 @@ pub struct PhoneLimits {
     pub advert: Duration,
     /// For a request, the first and every further one.
     pub request: Duration,
+    /// For the person to answer a request.
+    pub person: Duration,
 }
 
 impl Default for PhoneLimits {
@@ -240,6 +281,8 @@ impl Default for PhoneLimits {
             channel: Duration::from_secs(30),
             advert: Duration::from_secs(60),
             request: Duration::from_secs(60),
+            // A prompt has its own minute for each line that is typed; this ends all of them.
+            person: Duration::from_secs(240),
         }
     }
 }

@@ -8,8 +8,11 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use thiserror::Error;
 use zeroize::Zeroize;
 
-/// The most bytes of one message, padding and tag not counted: 1 MiB, and room for its wrapping.
-pub const MAX_MESSAGE: usize = 1024 * 1024 + 64 * 1024;
+/// The most bytes of one frame: 1 MiB, and room for its wrapping. Relays take as much.
+pub const MAX_FRAME: usize = 1024 * 1024 + 64 * 1024;
+
+/// The most bytes of one message, which padding and tag make a frame.
+pub const MAX_MESSAGE: usize = MAX_FRAME - GRANULE - TAG;
 
 /// The granule to which messages are padded.
 const GRANULE: usize = 32;
@@ -17,7 +20,7 @@ const TAG: usize = 16;
 /// The last counter value that Chromium uses.
 const MAX_COUNTER: u32 = (1 << 24) - 1;
 
-/// Why a message cannot be sent or read. The channel is of no more use after it.
+/// Why a message cannot be sent, which leaves the channel as it is, or not be read, which ends it.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ChannelError {
@@ -30,7 +33,7 @@ pub enum ChannelError {
     /// The padding says more than there is.
     #[error("the message's padding is impossible")]
     Padding,
-    /// The frame is larger than [`MAX_MESSAGE`] allows.
+    /// The message is larger than [`MAX_MESSAGE`], or the frame than [`MAX_FRAME`].
     #[error("the message is too large")]
     TooLarge,
     /// Too many messages for one channel.
@@ -64,7 +67,7 @@ impl TrafficKey {
     }
 }
 
-/// Both directions. The keys are wiped from memory with it.
+/// Both directions. The traffic keys are wiped from memory with it.
 pub struct SecureChannel {
     send: TrafficKey,
     receive: TrafficKey,
@@ -123,7 +126,7 @@ impl SecureChannel {
     }
 
     fn open_next(&mut self, frame: &[u8]) -> Result<Vec<u8>, ChannelError> {
-        if frame.len() > MAX_MESSAGE + GRANULE + TAG {
+        if frame.len() > MAX_FRAME {
             return Err(ChannelError::TooLarge);
         }
         let nonce = self.receive.nonce()?;

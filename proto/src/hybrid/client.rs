@@ -84,7 +84,6 @@ pub enum ClientEvent {
 /// [`Self::poll_action`] and [`Self::poll_event`]; then sleep until [`Self::poll_timeout`].
 pub struct ClientCeremony {
     limits: ClientLimits,
-    invitation: QrInvitation,
     state: State,
     actions: VecDeque<ClientAction>,
     events: VecDeque<ClientEvent>,
@@ -93,9 +92,11 @@ pub struct ClientCeremony {
 
 enum State {
     Scanning {
+        invitation: Box<QrInvitation>,
         eid_key: Box<EidKey>,
     },
     Connecting {
+        key: Box<p256::SecretKey>,
         psk: Psk,
     },
     HandshakeSent {
@@ -107,6 +108,7 @@ enum State {
     },
     Ready {
         channel: Box<SecureChannel>,
+        answered: bool,
     },
     Asked {
         channel: Box<SecureChannel>,
@@ -123,8 +125,8 @@ impl ClientCeremony {
             limits: config.limits,
             state: State::Scanning {
                 eid_key: Box::new(invitation.secret.eid_key()),
+                invitation: Box::new(invitation),
             },
-            invitation,
             actions: VecDeque::from([ClientAction::StartScan]),
             events: VecDeque::from([ClientEvent::WaitingForPhone]),
             deadline: None,
@@ -133,9 +135,13 @@ impl ClientCeremony {
         ceremony
     }
 
-    /// Returns the invitation to show.
-    pub fn invitation(&self) -> &QrInvitation {
-        &self.invitation
+    /// Returns the text of the QR code, while it can still be answered: whoever reads it can do so
+    /// once.
+    pub fn url(&self) -> Option<String> {
+        match &self.state {
+            State::Scanning { invitation, .. } => Some(invitation.url()),
+            _ => None,
+        }
     }
 
     /// Takes the service data of an advert. The first that is for this ceremony is committed to,
@@ -145,17 +151,23 @@ impl ClientCeremony {
     ///
     /// [`AdvertError`] tells why the advert is ignored; scanning goes on.
     pub fn handle_advert(&mut self, service_data: &[u8], now: Now) -> Result<(), AdvertError> {
-        let State::Scanning { eid_key } = &self.state else {
+        let State::Scanning {
+            invitation,
+            eid_key,
+        } = &self.state
+        else {
             return Ok(());
         };
         let plaintext: EidPlaintext = advert::open(eid_key, service_data)?;
-        let psk = self.invitation.secret.psk(&plaintext.to_bytes());
-        self.state = State::Connecting { psk };
+        let psk = invitation.secret.psk(&plaintext.to_bytes());
+        let tunnel = invitation.secret.tunnel_id();
+        let key = Box::new(invitation.key.clone());
+        self.state = State::Connecting { key, psk };
         self.actions.push_back(ClientAction::StopScan);
         self.actions.push_back(ClientAction::OpenTunnel {
             domain: plaintext.domain,
             routing: plaintext.routing,
-            tunnel: self.invitation.secret.tunnel_id(),
+            tunnel,
         });
         self.events.push_back(ClientEvent::PhoneFound);
         self.wait(self.limits.channel, now);
@@ -164,10 +176,13 @@ impl ClientCeremony {
 
     /// The tunnel is open: the handshake begins at once.
     pub fn handle_channel_opened(&mut self, rng: &mut dyn CryptoRngCore, now: Now) {
-        let State::Connecting { psk } = &self.state else {
-            return;
+        let (key, psk) = match &self.state {
+            State::Connecting { key, psk } => (key, psk),
+            // It was opened for nobody: the ceremony ended meanwhile.
+            State::Closed => return self.actions.push_back(ClientAction::Close),
+            _ => return,
         };
-        match Initiator::start(&self.invitation.key, psk, rng) {
+        match Initiator::start(key, psk, rng) {
             Ok((initiator, message)) => {
                 self.state = State::HandshakeSent {
                     initiator: Box::new(initiator),
@@ -218,10 +233,22 @@ impl ClientCeremony {
                     get_info,
                     handshake_hash: hash,
                 });
-                Ok(State::Ready { channel })
+                Ok(State::Ready {
+                    channel,
+                    answered: false,
+                })
             }
-            State::Ready { mut channel } => match Message::parse(&channel.open(frame)?)? {
-                Message::Update(_) | Message::Shutdown => Ok(State::Ready { channel }),
+            State::Ready {
+                mut channel,
+                answered,
+            } => match Message::parse(&channel.open(frame)?)? {
+                Message::Update(_) => Ok(State::Ready { channel, answered }),
+                // Some phones say farewell after their answer; before it there is no reason to.
+                Message::Shutdown if answered => {
+                    self.finish();
+                    Ok(State::Closed)
+                }
+                Message::Shutdown => Err(PeerMisbehaved::ShutdownInsteadOfReply.into()),
                 Message::Ctap(_) | Message::Json(_) => Err(PeerMisbehaved::UnsolicitedReply.into()),
             },
             State::Asked { mut channel } => match Message::parse(&channel.open(frame)?)? {
@@ -229,7 +256,10 @@ impl ClientCeremony {
                 Message::Ctap(reply) => {
                     self.deadline = None;
                     self.events.push_back(ClientEvent::Response(reply));
-                    Ok(State::Ready { channel })
+                    Ok(State::Ready {
+                        channel,
+                        answered: true,
+                    })
                 }
                 Message::Json(_) => Err(PeerMisbehaved::UnexpectedType.into()),
                 Message::Shutdown => Err(PeerMisbehaved::ShutdownInsteadOfReply.into()),
@@ -244,8 +274,11 @@ impl ClientCeremony {
         match &self.state {
             State::Closed | State::Scanning { .. } => {}
             State::Connecting { .. } => self.fail(ChannelFailure::Unreachable.into()),
-            State::Ready { .. } | State::LocallyShutdown => self.finish(),
-            State::HandshakeSent { .. } | State::WaitPostHandshake { .. } | State::Asked { .. } => {
+            State::Ready { answered: true, .. } | State::LocallyShutdown => self.finish(),
+            State::HandshakeSent { .. }
+            | State::WaitPostHandshake { .. }
+            | State::Ready { .. }
+            | State::Asked { .. } => {
                 self.fail(closed.into());
             }
         }
@@ -280,7 +313,7 @@ impl ClientCeremony {
             return Err(ApiMisuse::TooLarge);
         }
         match core::mem::replace(&mut self.state, State::Closed) {
-            State::Ready { mut channel } => {
+            State::Ready { mut channel, .. } => {
                 match channel.seal(&Message::Ctap(ctap).encode()) {
                     Ok(frame) => {
                         self.actions.push_back(ClientAction::Send(frame));
@@ -288,7 +321,7 @@ impl ClientCeremony {
                         self.wait(self.limits.reply, now);
                         self.state = State::Asked { channel };
                     }
-                    Err(error) => self.fail(error.into()),
+                    Err(_) => self.fail(CeremonyError::Local),
                 }
                 Ok(())
             }
@@ -302,7 +335,7 @@ impl ClientCeremony {
     /// Tells the phone that there is nothing more, and waits a little for it to close.
     pub fn shutdown(&mut self, now: Now) {
         match core::mem::replace(&mut self.state, State::Closed) {
-            State::Ready { mut channel } => {
+            State::Ready { mut channel, .. } => {
                 if let Ok(frame) = channel.seal(&Message::Shutdown.encode()) {
                     self.actions.push_back(ClientAction::Send(frame));
                 }

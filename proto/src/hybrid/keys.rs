@@ -108,7 +108,6 @@ impl QrSecret {
 /// The two keys of an advert, 64 bytes: AES-256 for its block, HMAC-SHA-256 for its tag.
 ///
 /// Both key schedules are kept, so that a foreign advert costs two compressions and a comparison.
-#[derive(Clone)]
 pub struct EidKey {
     block: Aes256,
     tag: Hmac<Sha256>,

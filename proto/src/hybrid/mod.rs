@@ -16,8 +16,8 @@ pub mod qr;
 pub mod tunnel;
 
 pub use ceremony::{
-    ApiMisuse, CeremonyError, ChannelFailure, ClientLimits, Closed, PeerMisbehaved, PhoneLimits,
-    TimedOut,
+    ApiMisuse, BadMessage, CeremonyError, ChannelFailure, ClientLimits, Closed, PeerMisbehaved,
+    PhoneLimits, TimedOut, Unanswerable,
 };
 pub use client::{ClientAction, ClientCeremony, ClientConfig, ClientEvent};
 pub use phone::{PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent};

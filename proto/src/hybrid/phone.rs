@@ -9,6 +9,7 @@ use rand_core::CryptoRngCore;
 use super::advert::{self, ADVERT_LENGTH, EidPlaintext};
 use super::ceremony::{
     ApiMisuse, CeremonyError, ChannelFailure, Closed, PeerMisbehaved, PhoneLimits, TimedOut,
+    Unanswerable,
 };
 use super::channel::{MAX_MESSAGE, SecureChannel};
 use super::handshake::{HandshakeHash, respond};
@@ -17,6 +18,12 @@ use super::message::{Message, PostHandshake};
 use super::qr::{Hint, ScannedInvitation};
 use super::tunnel::{RoutingId, TunnelDomain, TunnelId};
 use crate::Now;
+use crate::ctap2::Status;
+
+/// The number of the data channel through a relay (CTAP 2.3 §11.5.1.1).
+const WEBSOCKET: u64 = 0;
+/// Tunnel domains from here on are hashed: everybody can know them.
+const FIRST_HASHED: u16 = 256;
 
 /// What a phone's ceremony needs to know beforehand.
 #[derive(Clone, Debug)]
@@ -65,6 +72,8 @@ pub enum PhoneEvent {
     Failed(CeremonyError),
     /// The ceremony is over.
     Finished,
+    /// The request was not answered in time: its prompt has to disappear.
+    Lapsed,
     /// A request to answer: command byte and CBOR.
     Request(Vec<u8>),
 }
@@ -75,7 +84,7 @@ pub enum PhoneEvent {
 /// [`Self::poll_action`] and [`Self::poll_event`]; then sleep until [`Self::poll_timeout`].
 pub struct PhoneCeremony {
     config: PhoneConfig,
-    invitation: ScannedInvitation,
+    hint: Hint,
     state: State,
     answered: bool,
     actions: VecDeque<PhoneAction>,
@@ -84,23 +93,49 @@ pub struct PhoneCeremony {
 }
 
 enum State {
-    Connecting,
-    Advertising { psk: Psk },
-    Ready { channel: Box<SecureChannel> },
-    Answering { channel: Box<SecureChannel> },
+    Connecting {
+        invitation: Box<ScannedInvitation>,
+    },
+    Advertising {
+        invitation: Box<ScannedInvitation>,
+        psk: Psk,
+    },
+    Ready {
+        channel: Box<SecureChannel>,
+    },
+    Answering {
+        channel: Box<SecureChannel>,
+    },
     Closed,
 }
 
 impl PhoneCeremony {
     /// Begins to answer an invitation. Its person's scanning was the gesture that allows it.
-    pub fn start(config: PhoneConfig, invitation: ScannedInvitation, now: Now) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswerable`] if client and phone cannot meet, however near they are.
+    pub fn start(
+        config: PhoneConfig,
+        invitation: ScannedInvitation,
+        now: Now,
+    ) -> Result<Self, Unanswerable> {
+        let number = config.domain.0;
+        if !invitation.channels().contains(&WEBSOCKET) {
+            return Err(Unanswerable::NoCommonChannel);
+        }
+        if number < FIRST_HASHED && u64::from(number) >= invitation.assigned_domains() {
+            return Err(Unanswerable::UnknownRelay);
+        }
         let open = PhoneAction::OpenTunnel {
             domain: config.domain,
             tunnel: invitation.secret.tunnel_id(),
         };
         let mut ceremony = Self {
-            invitation,
-            state: State::Connecting,
+            hint: invitation.hint(),
+            state: State::Connecting {
+                invitation: Box::new(invitation),
+            },
             answered: false,
             actions: VecDeque::from([open]),
             events: VecDeque::new(),
@@ -108,12 +143,12 @@ impl PhoneCeremony {
             config,
         };
         ceremony.wait(ceremony.config.limits.channel, now);
-        ceremony
+        Ok(ceremony)
     }
 
     /// Returns what the client says the ceremony is for.
     pub fn hint(&self) -> Hint {
-        self.invitation.hint()
+        self.hint
     }
 
     /// The tunnel is there, under this routing ID: the advert may go out.
@@ -123,9 +158,15 @@ impl PhoneCeremony {
         rng: &mut dyn CryptoRngCore,
         now: Now,
     ) {
-        if !matches!(self.state, State::Connecting) {
-            return;
-        }
+        let invitation = match core::mem::replace(&mut self.state, State::Closed) {
+            State::Connecting { invitation } => invitation,
+            // It was opened for nobody: the ceremony ended meanwhile.
+            State::Closed => return self.actions.push_back(PhoneAction::Close),
+            state => {
+                self.state = state;
+                return;
+            }
+        };
         let mut nonce = [0; 10];
         rng.fill_bytes(&mut nonce);
         let plaintext = EidPlaintext {
@@ -133,11 +174,11 @@ impl PhoneCeremony {
             routing,
             domain: self.config.domain,
         };
-        let secret = &self.invitation.secret;
+        let sealed = advert::seal(&invitation.secret.eid_key(), &plaintext);
         self.state = State::Advertising {
-            psk: secret.psk(&plaintext.to_bytes()),
+            psk: invitation.secret.psk(&plaintext.to_bytes()),
+            invitation,
         };
-        let sealed = advert::seal(&secret.eid_key(), &plaintext);
         self.actions.push_back(PhoneAction::Advertise(sealed));
         self.events.push_back(PhoneEvent::Advertising);
         self.wait(self.config.limits.advert, now);
@@ -145,7 +186,7 @@ impl PhoneCeremony {
 
     /// The tunnel could not be created.
     pub fn handle_channel_failed(&mut self, failure: ChannelFailure, _now: Now) {
-        if matches!(self.state, State::Connecting) {
+        if matches!(self.state, State::Connecting { .. }) {
             self.fail(failure.into());
         }
     }
@@ -167,16 +208,15 @@ impl PhoneCeremony {
         now: Now,
     ) -> Result<State, CeremonyError> {
         match state {
-            State::Connecting => Err(PeerMisbehaved::DataBeforeHandshake.into()),
-            State::Advertising { psk } => {
+            State::Connecting { .. } => Err(PeerMisbehaved::DataBeforeHandshake.into()),
+            State::Advertising { invitation, psk } => {
                 // One answer an advert: whatever came, nobody else may try this one.
                 self.actions.push_back(PhoneAction::StopAdvertising);
-                self.welcome(&psk, frame, rng, now)
+                self.welcome(&invitation, &psk, frame, rng, now)
             }
             State::Ready { mut channel } => match Message::parse(&channel.open(frame)?)? {
                 Message::Ctap(request) => {
-                    // The person's time is the driver's to measure.
-                    self.deadline = None;
+                    self.wait(self.config.limits.person, now);
                     self.events.push_back(PhoneEvent::Request(request));
                     Ok(State::Answering { channel })
                 }
@@ -201,23 +241,27 @@ impl PhoneCeremony {
     /// Answers message 1, and says at once what this phone can do.
     fn welcome(
         &mut self,
+        invitation: &ScannedInvitation,
         psk: &Psk,
         frame: &[u8],
         rng: &mut dyn CryptoRngCore,
         now: Now,
     ) -> Result<State, CeremonyError> {
-        let (reply, established) = respond(&self.invitation.key, psk, frame, rng)?;
+        let (reply, established) = respond(&invitation.key, psk, frame, rng)?;
         let mut channel = Box::new(established.channel);
         let post_handshake = PostHandshake {
             get_info: self.config.get_info.clone(),
             features: vec!["ctap".to_owned()],
         };
         self.actions.push_back(PhoneAction::Send(reply));
-        self.actions
-            .push_back(PhoneAction::Send(channel.seal(&post_handshake.encode())?));
-        if self.invitation.supports_linking() {
-            let update = channel.seal(&Message::empty_update().encode())?;
-            self.actions.push_back(PhoneAction::Send(update));
+        let mut send = |message: &[u8]| {
+            let frame = channel.seal(message).map_err(|_| CeremonyError::Local)?;
+            self.actions.push_back(PhoneAction::Send(frame));
+            Ok::<_, CeremonyError>(())
+        };
+        send(&post_handshake.encode())?;
+        if invitation.supports_linking() {
+            send(&Message::empty_update().encode())?;
         }
         self.events.push_back(PhoneEvent::ClientConnected {
             handshake_hash: established.hash,
@@ -230,7 +274,7 @@ impl PhoneCeremony {
     pub fn handle_channel_closed(&mut self, closed: Closed, _now: Now) {
         match &self.state {
             State::Closed => {}
-            State::Connecting => self.fail(ChannelFailure::Unreachable.into()),
+            State::Connecting { .. } => self.fail(ChannelFailure::Unreachable.into()),
             State::Advertising { .. } | State::Answering { .. } => self.fail(closed.into()),
             State::Ready { .. } if self.answered => self.leave(),
             State::Ready { .. } => self.fail(closed.into()),
@@ -246,11 +290,17 @@ impl PhoneCeremony {
             return;
         }
         match &self.state {
-            State::Connecting => self.fail(TimedOut::Channel.into()),
+            State::Connecting { .. } => self.fail(TimedOut::Channel.into()),
             State::Advertising { .. } => self.fail(TimedOut::Advert.into()),
             State::Ready { .. } if self.answered => self.leave(),
             State::Ready { .. } => self.fail(TimedOut::Request.into()),
-            State::Answering { .. } | State::Closed => {}
+            State::Answering { .. } => {
+                // Nobody decided: the client is told so, and an answer that comes later is refused.
+                self.events.push_back(PhoneEvent::Lapsed);
+                let lapsed = vec![Status::USER_ACTION_TIMEOUT.0];
+                let _ = self.respond(lapsed, now);
+            }
+            State::Closed => {}
         }
     }
 
@@ -272,7 +322,7 @@ impl PhoneCeremony {
                         self.wait(self.config.limits.request, now);
                         self.state = State::Ready { channel };
                     }
-                    Err(error) => self.fail(error.into()),
+                    Err(_) => self.fail(CeremonyError::Local),
                 }
                 Ok(())
             }

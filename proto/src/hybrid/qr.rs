@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::keys::QrSecret;
 use super::tunnel::ASSIGNED_DOMAINS;
-use crate::cbor::{self, DecodeError, Map, Value};
+use crate::cbor::{DecodeError, Map, SecretMap, Value};
 
 /// What every URL of a QR code begins with; readers ignore its case.
 pub const SCHEME: &str = "FIDO:/";
@@ -79,7 +79,8 @@ impl Hint {
 pub struct QrInvitation {
     pub(super) key: p256::SecretKey,
     pub(super) secret: QrSecret,
-    map: Map,
+    hint: Hint,
+    unix: u64,
 }
 
 impl QrInvitation {
@@ -87,20 +88,26 @@ impl QrInvitation {
     pub fn generate(hint: Hint, unix: u64, mut rng: &mut dyn CryptoRngCore) -> Self {
         let key = p256::SecretKey::random(&mut rng);
         let secret = QrSecret::generate(rng);
-        let point = key.public_key().to_encoded_point(true);
-        let map = Map::new()
-            .with(0, point.as_bytes())
-            .with(1, secret.expose())
-            .with(2, ASSIGNED_DOMAINS)
-            .with(3, unix)
-            .with(4, false)
-            .with(5, hint.as_str());
-        Self { key, secret, map }
+        Self {
+            key,
+            secret,
+            hint,
+            unix,
+        }
     }
 
     /// Returns the text of the QR code, `FIDO:/` and digits. Whoever reads it can answer once.
     pub fn url(&self) -> String {
-        format!("{SCHEME}{}", encode_digits(&self.map.encode()))
+        let point = self.key.public_key().to_encoded_point(true);
+        let map = Map::new()
+            .with(0, point.as_bytes())
+            .with(1, self.secret.expose())
+            .with(2, ASSIGNED_DOMAINS)
+            .with(3, self.unix)
+            .with(4, false)
+            .with(5, self.hint.as_str());
+        let map = SecretMap::from(map);
+        format!("{SCHEME}{}", encode_digits(&map.encode()))
     }
 }
 
@@ -142,7 +149,7 @@ impl ScannedInvitation {
     ///
     /// [`QrError`].
     pub fn parse_cbor(bytes: &[u8]) -> Result<Self, QrError> {
-        let map = cbor::decode(bytes)?.into_map().ok_or(QrError::NotMap)?;
+        let map = SecretMap::decode(bytes)?.ok_or(QrError::NotMap)?;
         let key = map
             .int(0)
             .and_then(Value::as_bytes)
@@ -156,11 +163,21 @@ impl ScannedInvitation {
             key,
             secret: secret.map(QrSecret::from_bytes).ok_or(QrError::Secret)?,
             assigned_domains: optional(&map, 2, Value::as_u64)?.unwrap_or(0),
-            unix: optional(&map, 3, Value::as_u64)?,
+            unix: map.int(3).and_then(Value::as_u64),
             linking: optional(&map, 4, Value::as_bool)?.unwrap_or(false),
             hint: optional(&map, 5, Value::as_text)?.map_or(Hint::GetAssertion, Hint::parse),
             channels: channels(map.int(6)),
         })
+    }
+
+    /// Returns the client's public key.
+    pub fn key(&self) -> &p256::PublicKey {
+        &self.key
+    }
+
+    /// Returns the secret that only who saw the code knows.
+    pub fn secret(&self) -> &QrSecret {
+        &self.secret
     }
 
     /// Returns how many assigned tunnel domains the client knows.
@@ -196,7 +213,8 @@ impl fmt::Debug for ScannedInvitation {
 }
 
 fn parse_key(bytes: &[u8]) -> Option<p256::PublicKey> {
-    if bytes.len() != 33 {
+    // Other libraries take more forms of a point; the standard has just this one.
+    if bytes.len() != 33 || !matches!(bytes.first(), Some(2 | 3)) {
         return None;
     }
     let point = p256::EncodedPoint::from_bytes(bytes).ok()?;

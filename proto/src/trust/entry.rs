@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::identity::{DeviceId, DeviceKeys, DeviceName, GroupId, Method};
+use super::identity::{DeviceId, DeviceKeys, DeviceName, GroupId, Method, parse_mk};
 use crate::cbor::{self, Map, Value};
-use crate::cose::CoseKey;
+use crate::cose::{Algorithm, CoseKey};
 
 const FILE: &str = "tg-entry-file/v1";
 const ENTRY: &str = "tg-entry/v1";
@@ -109,24 +109,32 @@ impl Entry {
         }
         let device = |key| Some(DeviceId(map.int(key)?.as_bytes()?.try_into().ok()?));
         let parents = map.int(11)?.as_array()?.iter();
+        let kind = Kind::from_number(map.int(3)?.as_u64()?)?;
+        let method = match (kind, map.int(9)?.as_u64()?) {
+            (Kind::Create | Kind::Remove | Kind::Epoch, 0) => None,
+            (Kind::Add, number) => Some(Method::from_number(number)?),
+            _ => return None,
+        };
         Some(Self {
             group: GroupId(map.int(2)?.as_bytes()?.try_into().ok()?),
-            kind: Kind::from_number(map.int(3)?.as_u64()?)?,
+            kind,
             subject: device(4)?,
-            dsk: CoseKey::parse(map.int(5)?.as_bytes()?).ok()?,
-            mk: map.int(6)?.as_bytes()?.try_into().ok()?,
+            dsk: parse_dsk(map.int(5)?.as_bytes()?)?,
+            mk: parse_mk(map.int(6)?.as_bytes()?)?,
             name: DeviceName::parse(map.int(7)?.as_text()?).ok()?,
             actor: device(8)?,
-            method: match map.int(9)?.as_u64()? {
-                0 => None,
-                number => Some(Method::from_number(number)?),
-            },
+            method,
             time: map.int(10)?.as_u64()?,
             parents: parents
                 .map(|hash| hash.as_bytes()?.try_into().ok())
                 .collect::<Option<_>>()?,
         })
     }
+}
+
+fn parse_dsk(bytes: &[u8]) -> Option<CoseKey> {
+    let dsk = CoseKey::parse(bytes).ok()?;
+    (dsk.algorithm() == Algorithm::Es256).then_some(dsk)
 }
 
 /// An entry with its signature, which is checked when its actor's key is known.
@@ -234,6 +242,7 @@ pub struct Members {
     members: BTreeMap<DeviceId, Member>,
     removed: BTreeSet<DeviceId>,
     heads: BTreeSet<EntryHash>,
+    valid: BTreeSet<EntryHash>,
 }
 
 impl Members {
@@ -263,7 +272,6 @@ impl Members {
     ) -> (Self, bool) {
         let mut waiting = entries.clone();
         let mut known = Self::default();
-        let mut valid = BTreeSet::new();
         let mut anchored = false;
         // Each round takes all entries whose parents are there, so that order does not matter.
         loop {
@@ -271,7 +279,8 @@ impl Members {
                 .iter()
                 .filter(|(hash, signed)| {
                     let parents = &signed.entry.parents;
-                    let rooted = !parents.is_empty() && parents.iter().all(|p| valid.contains(p));
+                    let rooted =
+                        !parents.is_empty() && parents.iter().all(|p| known.valid.contains(p));
                     **hash == founder || (rooted && known.allows(signed))
                 })
                 .map(|(hash, _)| *hash)
@@ -286,7 +295,7 @@ impl Members {
                     known.heads.remove(parent);
                 }
                 known.heads.insert(signed.hash());
-                valid.insert(signed.hash());
+                known.valid.insert(signed.hash());
             }
         }
     }
@@ -348,6 +357,11 @@ impl Members {
     /// Returns the devices that were put out.
     pub fn removed(&self) -> Vec<DeviceId> {
         self.removed.iter().copied().collect()
+    }
+
+    /// Returns whether an entry is one of those that made these members.
+    pub fn counts(&self, entry: &EntryHash) -> bool {
+        self.valid.contains(entry)
     }
 
     /// Returns the entries that no other valid entry names: the parents of the next.

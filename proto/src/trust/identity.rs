@@ -89,6 +89,23 @@ impl GroupId {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Epoch(pub u32);
 
+impl Epoch {
+    /// Takes a number; there is no epoch 0.
+    pub fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number)
+            .ok()
+            .filter(|&number| number > 0)
+            .map(Self)
+    }
+}
+
+/// Reads a device's key for secrets: an uncompressed point that is on its curve.
+pub(super) fn parse_mk(bytes: &[u8]) -> Option<[u8; 65]> {
+    let mk: [u8; 65] = bytes.try_into().ok()?;
+    // Of 65 bytes only the uncompressed form is taken.
+    p256::PublicKey::from_sec1_bytes(&mk).ok().map(|_| mk)
+}
+
 /// What a person calls a device: text of 1 to 64 bytes without control characters.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DeviceName(String);

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::identity::{Epoch, GroupId, GroupSecret};
 use super::key::{GroupKey, KeyTuple};
-use crate::cbor::{self, Map, Value};
+use crate::cbor::{self, Map, SecretMap, Value};
 use crate::cose::{Algorithm, CoseError, KeyId, SigningKey};
 use crate::ids::{CredentialId, UserHandle};
 
@@ -73,7 +73,7 @@ impl KeyFileHeader {
         }
         Some(Self {
             group: GroupId(map.int(2)?.as_bytes()?.try_into().ok()?),
-            epoch: Epoch(map.int(3)?.as_u64()?.try_into().ok()?),
+            epoch: Epoch::from_number(map.int(3)?.as_u64()?)?,
             tuple: KeyTuple {
                 rp_id_hash: map.int(4)?.as_bytes()?.try_into().ok()?,
                 credential_id: CredentialId::from_bytes(map.int(5)?.as_bytes()?).ok()?,
@@ -111,7 +111,7 @@ pub fn seal_key(
         .with(2, key.created_at)
         .with(3, key.first_presented_at.map_or(Value::Null, Value::from))
         .with(4, key.retired);
-    let plaintext = Zeroizing::new(plaintext.encode());
+    let plaintext = SecretMap::from(plaintext).encode();
     let mut nonce = [0; 12];
     rng.fill_bytes(&mut nonce);
     let wrap_key = secret.wrap_key(&group, epoch);
@@ -186,7 +186,7 @@ pub fn open_key(secret: &GroupSecret, group: GroupId, file: &[u8]) -> Result<Gro
 }
 
 fn parse_plaintext(plaintext: &[u8], tuple: KeyTuple) -> Option<GroupKey> {
-    let map = cbor::decode(plaintext).ok()?.into_map()?;
+    let map = SecretMap::decode(plaintext).ok()??;
     Some(GroupKey {
         tuple,
         key: SigningKey::from_pkcs8_der(map.int(1)?.as_bytes()?).ok()?,

@@ -4,11 +4,13 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{Code, JoinConfig, JoinError, OfferedGroup, Peer};
-use crate::cbor::{self, Map, Value};
+use crate::cbor::{self, Map, SecretMap, Value};
 use crate::cose::{Algorithm, CoseKey, SigningKey};
 use crate::ctap2::{Status, split_reply};
 use crate::ids::{CredentialId, UserHandle};
-use crate::trust::identity::{DeviceId, DeviceName, Epoch, GroupId, GroupSecret, Method, VaultId};
+use crate::trust::identity::{
+    DeviceId, DeviceName, Epoch, GroupId, GroupSecret, Method, VaultId, parse_mk,
+};
 use crate::trust::key::{GroupKey, KeyTuple};
 use crate::trust::wrap::presented;
 
@@ -143,6 +145,7 @@ pub(super) struct Checked {
 pub(super) struct Layout {
     kind: &'static str,
     members: usize,
+    nonce: i64,
     device: i64,
     dsk: i64,
     mk: i64,
@@ -153,6 +156,7 @@ pub(super) struct Layout {
 pub(super) const JOIN_LAYOUT: Layout = Layout {
     kind: JOIN,
     members: 9,
+    nonce: 6,
     device: 3,
     dsk: 4,
     mk: 5,
@@ -162,6 +166,7 @@ pub(super) const JOIN_LAYOUT: Layout = Layout {
 pub(super) const GRANT_LAYOUT: Layout = Layout {
     kind: GRANT,
     members: 11,
+    nonce: 7,
     device: 4,
     dsk: 8,
     mk: 9,
@@ -183,6 +188,7 @@ impl Checked {
             .ok_or(JoinError::Malformed)?;
         let peer = read_peer(&map, layout).ok_or(JoinError::Malformed)?;
         let checked = Self { map, bytes, peer };
+        checked.array::<32>(layout.nonce)?;
         if checked.array::<32>(2)? != *session {
             return Err(JoinError::OtherSession);
         }
@@ -211,8 +217,7 @@ impl Checked {
     pub(super) fn epoch(&self, key: i64) -> Result<Epoch, JoinError> {
         let number = self.map.int(key).and_then(Value::as_u64);
         number
-            .and_then(|n| n.try_into().ok())
-            .map(Epoch)
+            .and_then(Epoch::from_number)
             .ok_or(JoinError::Malformed)
     }
 }
@@ -226,7 +231,7 @@ fn read_peer(map: &Map, layout: &Layout) -> Option<Peer> {
     Some(Peer {
         device: DeviceId(map.int(layout.device)?.as_bytes()?.try_into().ok()?),
         dsk,
-        mk: map.int(layout.mk)?.as_bytes()?.try_into().ok()?,
+        mk: parse_mk(map.int(layout.mk)?.as_bytes()?)?,
         name: DeviceName::parse(map.int(layout.name)?.as_text()?).ok()?,
         method: Method::from_number(map.int(layout.method)?.as_u64()?)?,
     })
@@ -292,7 +297,7 @@ pub(super) fn plaintext(
         .with(2, group.epoch.0)
         .with_some(3, secret.map(|secret| secret.expose().as_slice()))
         .with(4, records);
-    Ok(Zeroizing::new(map.encode()))
+    Ok(SecretMap::from(map).encode())
 }
 
 /// Reads a plaintext of the offered group.
@@ -301,10 +306,8 @@ pub(super) fn parse_plaintext(
     group: OfferedGroup,
     with_secret: bool,
 ) -> Result<(Option<GroupSecret>, Vec<GroupKey>), JoinError> {
-    let map = cbor::decode(plaintext)
-        .ok()
-        .and_then(Value::into_map)
-        .ok_or(JoinError::Malformed)?;
+    let map = SecretMap::decode(plaintext).ok().flatten();
+    let map = map.ok_or(JoinError::Malformed)?;
     let id = map.int(1).and_then(Value::as_bytes);
     let epoch = map.int(2).and_then(Value::as_u64);
     if id != Some(&group.id.0) || epoch != Some(group.epoch.0.into()) {
