@@ -1,10 +1,4 @@
-//! The relay over real sockets.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+//! What a tunnel does, and what ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,104 +11,12 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
 
-const TUNNEL: &str = "DE1D8150B45F03349B2B00A52E2E893E";
-const PATIENCE: Duration = Duration::from_secs(5);
-
-type Socket = WebSocketStream<TcpStream>;
-
-struct Relay {
-    port: u16,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Relay {
-    async fn start(limits: Limits) -> Self {
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), None, limits)
-            .await
-            .unwrap();
-        let port = server.local_address().unwrap().port();
-        Self {
-            port,
-            task: tokio::spawn(server.serve()),
-        }
-    }
-
-    async fn open(&self, path: &str) -> Result<(Socket, Option<String>), u16> {
-        let url = format!("ws://127.0.0.1:{}{path}", self.port);
-        let mut request = url.into_client_request().unwrap();
-        let offer = "chat, fido.cable".parse().unwrap();
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", offer);
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        match client_async(request, stream).await {
-            Ok((socket, response)) => {
-                let headers = response.headers();
-                assert_eq!(headers.get("Sec-WebSocket-Protocol").unwrap(), "fido.cable");
-                let routing = headers.get("X-caBLE-Routing-ID");
-                Ok((
-                    socket,
-                    routing.map(|value| value.to_str().unwrap().to_owned()),
-                ))
-            }
-            Err(Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    async fn phone(&self) -> (Socket, String) {
-        let (phone, routing) = self.open(&format!("/cable/new/{TUNNEL}")).await.unwrap();
-        (phone, routing.unwrap())
-    }
-
-    async fn pair(&self) -> (Socket, Socket, String) {
-        let (phone, routing) = self.phone().await;
-        // The other hex case on purpose.
-        let path = format!("/cable/connect/{routing}/{TUNNEL}").to_lowercase();
-        let (client, none) = self.open(&path).await.unwrap();
-        assert_eq!(none, None);
-        (phone, client, routing)
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn next(socket: &mut Socket) -> Option<Result<Message, Error>> {
-    timeout(PATIENCE, socket.next())
-        .await
-        .expect("the relay says something in time")
-}
-
-async fn bytes(socket: &mut Socket) -> Vec<u8> {
-    match next(socket).await {
-        Some(Ok(Message::Binary(bytes))) => bytes.into(),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
-    loop {
-        match next(socket).await {
-            Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            None | Some(Err(_)) => return None,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn binary(bytes: &[u8]) -> Message {
-    Message::binary(bytes.to_vec())
-}
+use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code, next};
 
 #[tokio::test]
 async fn messages_pass_both_ways_and_a_clean_end_is_told() {

@@ -1,0 +1,107 @@
+//! A relay on a free port, and peers that speak to it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use handfast_relay::limits::Limits;
+use handfast_relay::server::Server;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+pub(crate) const TUNNEL: &str = "DE1D8150B45F03349B2B00A52E2E893E";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) type Socket = WebSocketStream<TcpStream>;
+
+pub(crate) struct Relay {
+    pub(crate) port: u16,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    pub(crate) async fn start(limits: Limits) -> Self {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), None, limits)
+            .await
+            .unwrap();
+        let port = server.local_address().unwrap().port();
+        Self {
+            port,
+            task: tokio::spawn(server.serve()),
+        }
+    }
+
+    pub(crate) async fn open(&self, path: &str) -> Result<(Socket, Option<String>), u16> {
+        let url = format!("ws://127.0.0.1:{}{path}", self.port);
+        let mut request = url.into_client_request().unwrap();
+        let offer = "chat, fido.cable".parse().unwrap();
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", offer);
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        match client_async(request, stream).await {
+            Ok((socket, response)) => {
+                let headers = response.headers();
+                assert_eq!(headers.get("Sec-WebSocket-Protocol").unwrap(), "fido.cable");
+                let routing = headers.get("X-caBLE-Routing-ID");
+                Ok((
+                    socket,
+                    routing.map(|value| value.to_str().unwrap().to_owned()),
+                ))
+            }
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) async fn phone(&self) -> (Socket, String) {
+        let (phone, routing) = self.open(&format!("/cable/new/{TUNNEL}")).await.unwrap();
+        (phone, routing.unwrap())
+    }
+
+    pub(crate) async fn pair(&self) -> (Socket, Socket, String) {
+        let (phone, routing) = self.phone().await;
+        // The other hex case on purpose.
+        let path = format!("/cable/connect/{routing}/{TUNNEL}").to_lowercase();
+        let (client, none) = self.open(&path).await.unwrap();
+        assert_eq!(none, None);
+        (phone, client, routing)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) async fn next(socket: &mut Socket) -> Option<Result<Message, Error>> {
+    timeout(PATIENCE, socket.next())
+        .await
+        .expect("the relay says something in time")
+}
+
+pub(crate) async fn bytes(socket: &mut Socket) -> Vec<u8> {
+    match next(socket).await {
+        Some(Ok(Message::Binary(bytes))) => bytes.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
+    loop {
+        match next(socket).await {
+            Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            None | Some(Err(_)) => return None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) fn binary(bytes: &[u8]) -> Message {
+    Message::binary(bytes.to_vec())
+}

@@ -1,0 +1,10 @@
+//! The relay over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod harness;
+mod tunnel;
