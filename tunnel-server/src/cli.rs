@@ -118,12 +118,37 @@ fn run(serve: Serve) -> Result<(), CliError> {
             .await
             .map_err(bind)?;
         let address = server.local_address().map_err(bind)?;
+        // Before the address is printed: who has read it may already ask to stop.
+        let stop = asked_to_stop().map_err(CliError::Start)?;
         let mut out = std::io::stdout();
         let _ = writeln!(out, "listening on {}://{address}", server.scheme());
         let _ = out.flush();
         tokio::select! {
             () = server.serve() => Ok(()),
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            () = stop => Ok(()),
         }
+    })
+}
+
+/// Waits for Ctrl-C, or for the SIGTERM of a service manager. It is heard from the call on.
+#[cfg(unix)]
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
     })
 }

@@ -7,4 +7,6 @@
 )]
 
 mod harness;
+#[cfg(unix)]
+mod program;
 mod tunnel;
