@@ -22,7 +22,7 @@ pub struct Limits {
     pub ping_every: Duration,
     /// Time for the TLS handshake, and again for the request head.
     pub opening: Duration,
-    /// Time that a peer gets to answer a close frame.
+    /// Time that a peer gets to answer a close frame, or a refusal, and to end its side.
     pub closing: Duration,
     /// Tunnels at the same time; one more `new` is answered 503.
     pub tunnels: usize,

@@ -195,13 +195,19 @@ async fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, limits: &Limits) 
     debug!(status = refusal.status(), "refused");
     let _ = timeout(limits.closing, async {
         stream.write_all(refusal.response().as_bytes()).await?;
-        stream.shutdown().await?;
-        // Closing with unread bytes would reset the connection and could take the answer with it.
-        let mut rest = [0; 1024];
-        while stream.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
+        hear_out(&mut stream).await
     })
     .await;
+}
+
+/// Ends our side of a connection and reads on until the peer has ended its own. Closing with
+/// unread bytes would reset the connection and could take our last words with it.
+pub(crate) async fn hear_out(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    stream.shutdown().await?;
+    // On the heap, or every tunnel's task would carry it from the beginning.
+    let mut rest = vec![0; 4096];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 /// Answers 101 and makes the stream a WebSocket.

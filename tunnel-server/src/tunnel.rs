@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message, protocol::CloseFrame};
 use tracing::debug;
 
 use crate::limits::Limits;
-use crate::server::Socket;
+use crate::server::{Socket, hear_out};
 
 /// Why a tunnel ends, from the side where it began.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -212,9 +212,10 @@ async fn close(socket: &mut Socket, code: Option<CloseCode>, wait: Duration) {
             code,
             reason: Cow::Borrowed("").as_ref().into(),
         });
-        if socket.close(frame).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
-        }
+        // Refused if the peer closed first; its close frame is then answered by reading on.
+        let _ = socket.close(frame).await;
+        while let Some(Ok(_)) = socket.next().await {}
+        let _ = hear_out(socket.get_mut()).await;
     })
     .await;
 }

@@ -29,6 +29,14 @@ async fn messages_pass_both_ways_and_a_clean_end_is_told() {
     assert_eq!(bytes(&mut client).await, large);
     client.close(None).await.unwrap();
     assert_eq!(close_code(&mut phone).await, Some(CloseCode::Normal));
+    // Both are answered before the connection ends, as RFC 6455 §7.1.1 has it.
+    assert!(matches!(
+        next(&mut client).await,
+        Some(Ok(Message::Close(None)))
+    ));
+    assert!(next(&mut client).await.is_none());
+    assert!(next(&mut phone).await.is_none());
+    drop((phone, client));
     // The name is free again.
     timeout(PATIENCE, async {
         while relay.open(&format!("/cable/new/{TUNNEL}")).await.is_err() {
@@ -103,17 +111,28 @@ async fn who_breaks_a_rule_is_told_which_and_the_other_is_let_go() {
     ] {
         let relay = Relay::start(Limits::default()).await;
         let (mut phone, mut client, _) = relay.pair().await;
-        // The relay may have closed before all of a large message was written.
-        let _ = client.send(message).await;
+        client.send(message).await.unwrap();
         assert_eq!(
             close_code(&mut phone).await,
             Some(CloseCode::Policy),
             "{code:?}"
         );
-        if code != CloseCode::Size {
-            assert_eq!(close_code(&mut client).await, Some(code));
-        }
+        assert_eq!(close_code(&mut client).await, Some(code));
     }
+}
+
+#[tokio::test]
+async fn who_is_still_sending_is_heard_out_before_the_connection_ends() {
+    let relay = Relay::start(Limits {
+        closing: PATIENCE,
+        ..Limits::default()
+    })
+    .await;
+    let (mut phone, _) = relay.phone().await;
+    // A reset would fail the sending, or stand in for the end.
+    phone.send(binary(&vec![0; 8 * 1024 * 1024])).await.unwrap();
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Size));
+    assert!(next(&mut phone).await.is_none());
 }
 
 #[tokio::test]
