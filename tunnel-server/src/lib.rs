@@ -7,12 +7,14 @@
 //! | module | is |
 //! |---|---|
 //! | [`request`] | the HTTP request head: what is asked, and why it is refused |
+//! | [`openings`] | connections that have not yet asked, and which of them is dropped for a new one |
 //! | [`registry`] | which tunnels exist and which still wait for their client |
 //! | [`tunnel`] | the life of one tunnel: waiting, joined, closed |
 //! | [`server`] | accepting connections, TLS, answering requests |
 
 pub mod cli;
 pub mod limits;
+pub mod openings;
 pub mod registry;
 pub mod request;
 pub mod server;

@@ -20,13 +20,15 @@ pub struct Limits {
     pub total: Duration,
     /// Time between two pings to a peer.
     pub ping_every: Duration,
-    /// Time for the TLS handshake, and again for the request head.
+    /// Time for the TLS handshake and the request head together, and again for a peer to take the
+    /// head of the answer.
     pub opening: Duration,
     /// Time that a peer gets to answer a close frame, or a refusal, and to end its side.
     pub closing: Duration,
     /// Tunnels at the same time; one more `new` is answered 503.
     pub tunnels: usize,
-    /// Connections that have not yet sent their whole request head.
+    /// Connections that have not yet sent their whole request head, at least one; for one more the
+    /// oldest of them is dropped.
     pub openings: usize,
 }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use handfast_proto::hybrid::tunnel::{ROUTING_ID_HEADER, SUBPROTOCOL};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::{debug, info, warn};
 
 use crate::limits::Limits;
+use crate::openings::{Opening, Openings};
 use crate::registry::Registry;
 use crate::request::{MAX_HEAD, Refusal, Request, Target, parse};
 use crate::tunnel::serve_tunnel;
@@ -28,6 +29,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A peer's WebSocket.
 pub type Socket = WebSocketStream<Box<dyn Stream>>;
 
+/// Time until the next try after a connection could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// A relay that is bound to its address and not yet serving.
 pub struct Server {
     listener: TcpListener,
@@ -38,7 +42,7 @@ pub struct Server {
 struct State {
     limits: Limits,
     registry: Arc<Registry<Socket>>,
-    openings: Arc<Semaphore>,
+    openings: Arc<Openings>,
 }
 
 impl Server {
@@ -54,7 +58,7 @@ impl Server {
     ) -> io::Result<Self> {
         let state = State {
             registry: Registry::new(limits.tunnels),
-            openings: Arc::new(Semaphore::new(limits.openings)),
+            openings: Openings::new(limits.openings),
             limits,
         };
         Ok(Self {
@@ -82,25 +86,21 @@ impl Server {
     pub async fn serve(self) {
         info!(scheme = self.scheme(), "serving");
         loop {
-            // A place among the openings is taken before the connection is accepted: who does not
-            // finish opening holds back new connections, never running tunnels.
-            let Ok(opening) = Arc::clone(&self.state.openings).acquire_owned().await else {
-                return;
-            };
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
-                    // Out of descriptors is the usual reason: ending tunnels free some.
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    // Out of descriptors is the usual reason: who is still opening has some to
+                    // give, and ending tunnels free others.
+                    self.state.openings.halve();
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
                     continue;
                 }
             };
+            let opening = self.state.openings.enter();
             let (state, tls) = (Arc::clone(&self.state), self.tls.clone());
             tokio::spawn(async move {
-                let opened = open(stream, tls, &state).await;
-                drop(opening);
-                match opened {
+                match open(stream, tls, opening, state.limits.opening).await {
                     Some((stream, request, early)) => answer(stream, request, early, &state).await,
                     None => debug!("a connection ended before its request"),
                 }
@@ -111,24 +111,30 @@ impl Server {
 
 type Opened = (Box<dyn Stream>, Result<Request, Refusal>, Vec<u8>);
 
-/// Gets a connection as far as its request head, each part within the time for opening.
-async fn open(stream: TcpStream, tls: Option<TlsAcceptor>, state: &State) -> Option<Opened> {
+/// Gets a connection as far as its request head, as long as there is time and it has its place.
+async fn open(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    mut opening: Opening,
+    time: Duration,
+) -> Option<Opened> {
+    tokio::select! {
+        opened = timeout(time, shake_hands(stream, tls)) => opened.ok()?.ok(),
+        () = opening.lost() => None,
+    }
+}
+
+async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Opened> {
     let _ = stream.set_nodelay(true);
     let mut stream: Box<dyn Stream> = match tls {
-        Some(tls) => Box::new(
-            timeout(state.limits.opening, tls.accept(stream))
-                .await
-                .ok()?
-                .ok()?,
-        ),
+        Some(tls) => Box::new(tls.accept(stream).await?),
         None => Box::new(stream),
     };
     let mut bytes = Vec::with_capacity(1024);
-    let head = timeout(state.limits.opening, read_head(&mut stream, &mut bytes)).await;
-    match head.ok()?.ok()? {
-        Ok((request, length)) => Some((stream, Ok(request), bytes.split_off(length))),
-        Err(refusal) => Some((stream, Err(refusal), Vec::new())),
-    }
+    Ok(match read_head(&mut stream, &mut bytes).await? {
+        Ok((request, length)) => (stream, Ok(request), bytes.split_off(length)),
+        Err(refusal) => (stream, Err(refusal), Vec::new()),
+    })
 }
 
 async fn read_head(

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bounds;
 mod harness;
 #[cfg(unix)]
 mod program;

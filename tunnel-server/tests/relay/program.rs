@@ -2,16 +2,22 @@
 
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::harness::PATIENCE;
 
-/// Starts the program; it is killed when what this returns is dropped.
-async fn start() -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_handfast-relay"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
+/// Starts the program from a shell that says `first`, and returns its port too. It is killed when
+/// the child is dropped.
+async fn start(first: &str) -> (Child, u16) {
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            &format!("{first}; exec $0 serve --listen 127.0.0.1:0"),
+        ])
+        .arg(env!("CARGO_BIN_EXE_handfast-relay"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -23,8 +29,8 @@ async fn start() -> Child {
         .await
         .unwrap()
         .unwrap();
-    assert!(line.starts_with("listening on ws://127.0.0.1:"), "{line}");
-    child
+    let port = line.trim().strip_prefix("listening on ws://127.0.0.1:");
+    (child, port.unwrap().parse().unwrap())
 }
 
 async fn signal(child: &Child, name: &str) {
@@ -41,9 +47,26 @@ async fn signal(child: &Child, name: &str) {
 #[tokio::test]
 async fn the_program_ends_well_when_it_is_asked_to() {
     for name in ["INT", "TERM"] {
-        let mut child = start().await;
+        let (mut child, _) = start(":").await;
         signal(&child, name).await;
         let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
         assert_eq!(status.code(), Some(0), "{name}");
     }
+}
+
+#[tokio::test]
+async fn silent_openers_give_up_their_descriptors_to_who_speaks() {
+    let (_child, port) = start("ulimit -n 64").await;
+    let mut silent = Vec::new();
+    for _ in 0..80 {
+        silent.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    let mut speaker = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    speaker.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, speaker.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
