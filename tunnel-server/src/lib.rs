@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`request`] | the HTTP request head: what is asked, and why it is refused |
 //! | [`openings`] | connections that have not yet asked, and which of them is dropped for a new one |
+//! | [`ration`] | how much a phone may send before its client is there |
 //! | [`registry`] | which tunnels exist and which still wait for their client |
 //! | [`tunnel`] | the life of one tunnel: waiting, joined, closed |
 //! | [`server`] | accepting connections, TLS, answering requests |
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod limits;
 pub mod openings;
+pub mod ration;
 pub mod registry;
 pub mod request;
 pub mod server;

@@ -12,7 +12,8 @@ pub struct Limits {
     pub messages_per_side: u32,
     /// Messages that the phone may send before its client is there; more closes with 1008.
     pub waiting_messages: usize,
-    /// Bytes of those messages together; more closes with 1009.
+    /// Bytes of those messages together, unfinished ones too; more closes with 1009. Frames, pings
+    /// and pongs may take 4 KiB besides.
     pub waiting_bytes: usize,
     /// How long a phone may wait for its client.
     pub unpaired: Duration,

@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::limits::Limits;
 use crate::openings::{Opening, Openings};
+use crate::ration::Rationed;
 use crate::registry::Registry;
 use crate::request::{MAX_HEAD, Refusal, Request, Target, parse};
 use crate::tunnel::serve_tunnel;
@@ -26,8 +27,12 @@ use crate::tunnel::serve_tunnel;
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A peer's WebSocket.
-pub type Socket = WebSocketStream<Box<dyn Stream>>;
+/// A peer's WebSocket. What may be read from it is bounded until its tunnel is joined.
+pub type Socket = WebSocketStream<Rationed<Box<dyn Stream>>>;
+
+/// Bytes that may be read before the join besides those of messages: heads of frames, pings and
+/// pongs. These are not free, because the relay keeps a pong for every ping while nobody reads it.
+const FRAMING: usize = 4 * 1024;
 
 /// Time until the next try after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -216,7 +221,7 @@ pub(crate) async fn hear_out(stream: &mut (impl AsyncRead + AsyncWrite + Unpin))
     Ok(())
 }
 
-/// Answers 101 and makes the stream a WebSocket.
+/// Answers 101 and makes the stream a WebSocket, with a bound on what may be read from it.
 async fn upgrade(
     mut stream: Box<dyn Stream>,
     key: &str,
@@ -242,5 +247,7 @@ async fn upgrade(
         .max_write_buffer_size(limits.message_bytes.saturating_mul(2))
         .max_message_size(Some(limits.message_bytes))
         .max_frame_size(Some(limits.message_bytes));
+    let bytes = limits.waiting_bytes.saturating_add(FRAMING);
+    let stream = Rationed::new(stream, bytes.saturating_sub(early.len()));
     Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await)
 }

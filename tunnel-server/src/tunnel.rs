@@ -2,6 +2,7 @@
 //! (`hybrid-transport.md` §5.3).
 
 use std::borrow::Cow;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -102,12 +103,14 @@ async fn wait_for_client(
 
 /// Passes messages both ways until one side ends, then ends the other.
 async fn join(
-    phone: Socket,
-    client: Socket,
+    mut phone: Socket,
+    mut client: Socket,
     buffered: Vec<Bytes>,
     begin: Instant,
     limits: &Limits,
 ) {
+    phone.get_mut().lift();
+    client.get_mut().lift();
     let (mut to_phone, mut from_phone) = phone.split();
     let (mut to_client, mut from_client) = client.split();
     let already = u32::try_from(buffered.len()).unwrap_or(u32::MAX);
@@ -190,6 +193,9 @@ fn payload(read: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
         Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
             Err(End::Broke(CloseCode::Size))
         }
+        Some(Err(Error::Io(error))) if error.kind() == io::ErrorKind::QuotaExceeded => {
+            Err(End::Broke(CloseCode::Size))
+        }
         Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
             Err(End::Dropped)
         }
@@ -215,7 +221,9 @@ async fn close(socket: &mut Socket, code: Option<CloseCode>, wait: Duration) {
         // Refused if the peer closed first; its close frame is then answered by reading on.
         let _ = socket.close(frame).await;
         while let Some(Ok(_)) = socket.next().await {}
-        let _ = hear_out(socket.get_mut()).await;
+        let stream = socket.get_mut();
+        stream.lift();
+        let _ = hear_out(stream).await;
     })
     .await;
 }

@@ -5,8 +5,10 @@ use handfast_relay::limits::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harness::{PATIENCE, Relay, binary, bytes};
+use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code};
 
 /// Connects and says nothing.
 async fn silent(port: u16) -> TcpStream {
@@ -41,4 +43,63 @@ async fn silent_openers_keep_nobody_out_and_the_oldest_of_them_goes() {
             .unwrap();
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     }
+}
+
+/// A masked frame's head; the mask is zero, so that the payload follows as it is.
+fn frame_head(opcode: u8, length: u64) -> Vec<u8> {
+    let mut head = vec![opcode, 0xFF];
+    head.extend(length.to_be_bytes());
+    head.extend([0; 4]);
+    head
+}
+
+#[tokio::test]
+async fn an_unfinished_message_before_the_join_is_cut_off_at_the_limit() {
+    const BEGIN: u8 = 0x02;
+    const CONTINUE: u8 = 0x00;
+    const WHOLE: u8 = 0x82;
+    let mut one_frame = frame_head(WHOLE, 1024 * 1024);
+    one_frame.resize(72 * 1024, 0);
+    let mut fragments = Vec::new();
+    for number in 0..72 {
+        fragments.extend(frame_head(if number == 0 { BEGIN } else { CONTINUE }, 1024));
+        fragments.resize(fragments.len() + 1024, 0);
+    }
+    for bytes in [one_frame, fragments] {
+        let relay = Relay::start(Limits::default()).await;
+        let (mut phone, _) = relay.phone().await;
+        phone.get_mut().write_all(&bytes).await.unwrap();
+        assert_eq!(close_code(&mut phone).await, Some(CloseCode::Size));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_begun_before_the_join_may_be_finished_after_it() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, routing) = relay.phone().await;
+    let large = vec![7; 1024 * 1024 + 1024];
+    let (early, late) = large.split_at(60 * 1024);
+    let stream = phone.get_mut();
+    stream
+        .write_all(&frame_head(0x82, large.len().try_into().unwrap()))
+        .await
+        .unwrap();
+    stream.write_all(early).await.unwrap();
+    let path = format!("/cable/connect/{routing}/{TUNNEL}");
+    let (mut client, _) = relay.open(&path).await.unwrap();
+    stream.write_all(late).await.unwrap();
+    assert_eq!(bytes(&mut client).await, large);
+}
+
+#[tokio::test]
+async fn pings_before_the_join_are_bounded_too() {
+    let relay = Relay::start(Limits::default()).await;
+    let (mut phone, _) = relay.phone().await;
+    for _ in 0..600 {
+        phone
+            .send(Message::Ping(vec![0; 125].into()))
+            .await
+            .unwrap();
+    }
+    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Size));
 }
