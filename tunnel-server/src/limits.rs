@@ -19,7 +19,8 @@ pub struct Limits {
     pub unpaired: Duration,
     /// How long a tunnel may live in all. A client may linger three minutes after its last word.
     pub total: Duration,
-    /// Time between two pings to a peer.
+    /// Time between two pings to a peer. One that leaves two unanswered is gone at the third; any
+    /// whole frame is an answer, so to send or to take one message must not last longer than that.
     pub ping_every: Duration,
     /// Time for the TLS handshake and the request head together, and again for a peer to take the
     /// head of the answer.

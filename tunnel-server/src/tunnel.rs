@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{
+    Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at,
+};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message, protocol::CloseFrame};
@@ -58,7 +60,9 @@ impl End {
 pub async fn serve_tunnel(mut phone: Socket, client: oneshot::Receiver<Socket>, limits: &Limits) {
     let begin = Instant::now();
     let mut buffered = Vec::new();
-    match wait_for_client(&mut phone, client, &mut buffered, begin, limits).await {
+    let waiting = wait_for_client(&mut phone, client, &mut buffered, limits);
+    let joined = timeout_at(begin + limits.unpaired, waiting).await;
+    match joined.unwrap_or(Err(End::Expired)) {
         Ok(client) => join(phone, client, buffered, begin, limits).await,
         Err(end) => {
             debug!(?end, "a tunnel ended before its client came");
@@ -72,22 +76,22 @@ async fn wait_for_client(
     phone: &mut Socket,
     client: oneshot::Receiver<Socket>,
     buffered: &mut Vec<Bytes>,
-    begin: Instant,
     limits: &Limits,
 ) -> Result<Socket, End> {
     let mut client = pin!(client);
-    let mut expiry = pin!(sleep_until(begin + limits.unpaired));
-    let mut ping = pings(limits.ping_every);
+    let mut pulse = Pulse::new(limits.ping_every);
     let mut bytes = 0_usize;
     loop {
         tokio::select! {
             biased;
             joined = &mut client => return joined.map_err(|_| End::Unwritable),
-            () = &mut expiry => return Err(End::Expired),
-            _ = ping.tick() => {
+            due = pulse.ping_due() => {
+                due?;
                 phone.send(Message::Ping(Bytes::new())).await.map_err(|_| End::Dropped)?;
             }
-            read = phone.next() => if let Some(message) = payload(read)? {
+            read = phone.next() => {
+                pulse.felt();
+                let Some(message) = payload(read)? else { continue };
                 bytes = bytes.saturating_add(message.len());
                 if bytes > limits.waiting_bytes {
                     return Err(End::Broke(CloseCode::Size));
@@ -154,7 +158,8 @@ fn ended(result: Result<std::convert::Infallible, End>) -> End {
     }
 }
 
-/// Passes one side's messages to the other. Nothing is read while the other side's socket is full.
+/// Passes one side's messages to the other. Nothing is read while the other side's socket is full,
+/// and nothing is held against this side meanwhile.
 async fn pass(
     from: &mut SplitStream<Socket>,
     to: &mut SplitSink<Socket, Message>,
@@ -162,21 +167,60 @@ async fn pass(
     limits: &Limits,
 ) -> Result<std::convert::Infallible, End> {
     let mut count = already;
-    let mut ping = pings(limits.ping_every);
+    let mut pulse = Pulse::new(limits.ping_every);
     loop {
         tokio::select! {
-            read = from.next() => if let Some(message) = payload(read)? {
+            read = from.next() => {
+                pulse.felt();
+                let Some(message) = payload(read)? else { continue };
                 count = count.saturating_add(1);
                 if count > limits.messages_per_side {
                     return Err(End::Broke(CloseCode::Policy));
                 }
                 to.send(Message::Binary(message)).await.map_err(|_| End::Unwritable)?;
-            },
-            // The peer's own reading side notices if it is gone; an unsent ping says nothing more.
-            _ = ping.tick() => {
+            }
+            // The pings to this side come from the other direction, at the same times.
+            due = pulse.ping_due() => {
+                due?;
                 to.send(Message::Ping(Bytes::new())).await.map_err(|_| End::Unwritable)?;
             }
         }
+    }
+}
+
+/// Pings that a peer may leave unanswered, one after the other.
+const UNANSWERED: u32 = 2;
+
+/// When to ping, and whether a peer still lives.
+struct Pulse {
+    pings: Interval,
+    /// Pings since the last sign of life.
+    unanswered: u32,
+}
+
+impl Pulse {
+    fn new(every: Duration) -> Self {
+        let mut pings = interval_at(Instant::now() + every, every);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            pings,
+            unanswered: 0,
+        }
+    }
+
+    /// Notes a sign of life. Any frame is one.
+    fn felt(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// Waits until a ping is due. The peer is gone if it left too many unanswered by then.
+    async fn ping_due(&mut self) -> Result<(), End> {
+        self.pings.tick().await;
+        if self.unanswered >= UNANSWERED {
+            return Err(End::Dropped);
+        }
+        self.unanswered += 1;
+        Ok(())
     }
 }
 
@@ -205,12 +249,6 @@ fn payload(read: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
     }
 }
 
-fn pings(every: Duration) -> tokio::time::Interval {
-    let mut ping = interval_at(Instant::now() + every, every);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ping
-}
-
 /// Closes a socket and waits, for a bounded time, until the peer has closed as well.
 async fn close(socket: &mut Socket, code: Option<CloseCode>, wait: Duration) {
     let _ = timeout(wait, async {
@@ -226,4 +264,29 @@ async fn close(socket: &mut Socket, code: Option<CloseCode>, wait: Duration) {
         let _ = hear_out(stream).await;
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::ration::Rationed;
+    use crate::server::Stream;
+
+    #[tokio::test]
+    async fn a_phone_that_takes_no_ping_has_its_time_all_the_same() {
+        let (_phone, stream) = tokio::io::duplex(1);
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let socket = Socket::from_raw_socket(Rationed::new(stream, 64), Role::Server, None).await;
+        let (_seat, client) = oneshot::channel();
+        let limits = Limits {
+            unpaired: Duration::from_millis(100),
+            ping_every: Duration::from_millis(10),
+            closing: Duration::from_millis(10),
+            ..Limits::default()
+        };
+        let served = serve_tunnel(socket, client, &limits);
+        timeout(Duration::from_secs(5), served).await.unwrap();
+    }
 }

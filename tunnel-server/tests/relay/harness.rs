@@ -84,22 +84,30 @@ pub(crate) async fn next(socket: &mut Socket) -> Option<Result<Message, Error>> 
         .expect("the relay says something in time")
 }
 
+/// The next message. The relay's own pings, which are empty, may come at any time.
 pub(crate) async fn bytes(socket: &mut Socket) -> Vec<u8> {
-    match next(socket).await {
-        Some(Ok(Message::Binary(bytes))) => bytes.into(),
-        other => panic!("{other:?}"),
-    }
-}
-
-pub(crate) async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
     loop {
         match next(socket).await {
-            Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            None | Some(Err(_)) => return None,
+            Some(Ok(Message::Binary(bytes))) => return bytes.into(),
+            Some(Ok(Message::Ping(bytes))) if bytes.is_empty() => {}
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The code of the close frame that comes next but for pings, if one comes at all.
+pub(crate) async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
+    let closed = timeout(PATIENCE, async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                None | Some(Err(_)) => return None,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    closed.await.expect("the relay closes in time")
 }
 
 pub(crate) fn binary(bytes: &[u8]) -> Message {

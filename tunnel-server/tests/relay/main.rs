@@ -10,4 +10,5 @@ mod bounds;
 mod harness;
 #[cfg(unix)]
 mod program;
+mod time;
 mod tunnel;
