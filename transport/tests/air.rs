@@ -1,5 +1,8 @@
 //! The simulated radio.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,11 +45,102 @@ async fn what_is_no_advert_is_passed_over() {
     let radio = radio(&folder);
     let mut scan = radio.scan().unwrap();
     let air = folder.path().join("air");
-    std::fs::write(air.join("note.txt"), "hello").unwrap();
-    std::fs::write(air.join("half.tmp"), [1; 20]).unwrap();
-    std::fs::write(air.join("huge.advert"), vec![1; 5000]).unwrap();
-    std::fs::create_dir(air.join("folder.advert")).unwrap();
+    fs::write(air.join("note.txt"), "hello").unwrap();
+    fs::write(air.join("half.tmp"), [1; 20]).unwrap();
+    fs::write(air.join("huge.advert"), vec![1; 5000]).unwrap();
+    fs::create_dir(air.join("folder.advert")).unwrap();
+    fs::write(folder.path().join("elsewhere"), [1; 20]).unwrap();
+    symlink(folder.path().join("elsewhere"), air.join("link.advert")).unwrap();
     assert_eq!(hear(&mut scan).await, None);
+}
+
+/// Opens an air for both uses, and returns why that is refused.
+fn refusal(radio: &Radio) -> String {
+    let words = |error: RadioError| match error {
+        RadioError::Air { source, .. } => source.to_string(),
+        other => other.to_string(),
+    };
+    let advertising = words(radio.advertise(&[7; 20]).unwrap_err());
+    assert_eq!(words(radio.scan().unwrap_err()), advertising);
+    advertising
+}
+
+#[tokio::test]
+async fn an_air_that_is_made_is_for_its_maker_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let air = folder.path().join("above").join("air");
+    for radio in [Radio::Simulated(air.clone()), Radio::SimulatedOwn(air)] {
+        let _advertising = radio.advertise(&[7; 20]).unwrap();
+        let mut scan = radio.scan().unwrap();
+        assert_eq!(hear(&mut scan).await, Some(vec![7; 20]));
+    }
+    for made in ["above", "above/air"] {
+        let mode = fs::metadata(folder.path().join(made)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
+}
+
+#[tokio::test]
+async fn an_air_that_was_opened_for_others_stays_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let air = folder.path().join("air");
+    fs::create_dir(&air).unwrap();
+    fs::set_permissions(&air, fs::Permissions::from_mode(0o777)).unwrap();
+    let radio = Radio::Simulated(air.clone());
+    let _advertising = radio.advertise(&[7; 20]).unwrap();
+    assert_eq!(fs::metadata(&air).unwrap().mode() & 0o777, 0o777);
+}
+
+#[tokio::test]
+async fn a_link_is_no_air() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    fs::create_dir(folder.path().join("victim")).unwrap();
+    symlink(folder.path().join("victim"), &link).unwrap();
+    for name in ["link", "link/", "link/."] {
+        let air = folder.path().join(name);
+        for radio in [Radio::Simulated(air.clone()), Radio::SimulatedOwn(air)] {
+            assert_eq!(refusal(&radio), "it is a symbolic link", "{radio}");
+        }
+    }
+    let inside = fs::read_dir(folder.path().join("victim")).unwrap();
+    assert_eq!(inside.count(), 0);
+}
+
+#[tokio::test]
+async fn an_air_that_nobody_named_is_not_somebody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut foreign = folder.path().to_owned();
+    // Only root can give a folder away; to everybody else the root folder is foreign.
+    let root = fs::metadata(&foreign).unwrap().uid() == 0;
+    if root {
+        chown(&foreign, Some(1), None).unwrap();
+    } else {
+        foreign = PathBuf::from("/");
+    }
+    let words = refusal(&Radio::SimulatedOwn(foreign.clone()));
+    assert_eq!(words, "it belongs to somebody else");
+    Radio::Simulated(foreign).scan().unwrap();
+}
+
+#[test]
+fn names_on_the_air_cannot_be_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let radio = radio(&folder);
+    let names = || -> Vec<String> {
+        let _advertising = radio.advertise(&[7; 20]).unwrap();
+        fs::read_dir(folder.path().join("air"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let (first, second) = (names(), names());
+    assert_eq!((first.len(), second.len()), (1, 1));
+    // Two processes of one number, or two adverts in a row: nothing of a name comes again.
+    let digits = |name: &str| name.strip_suffix(".advert").map(str::len);
+    assert_eq!(digits(&first[0]), Some(16));
+    assert_ne!(first[0][..8], second[0][..8]);
+    assert_ne!(first[0][8..16], second[0][8..16]);
 }
 
 #[test]
@@ -55,7 +149,7 @@ fn a_radio_is_named() {
     assert_eq!(Radio::parse("bluez", air).unwrap(), Radio::Bluez);
     assert_eq!(
         Radio::parse("simulated", air).unwrap(),
-        Radio::Simulated("/default".into())
+        Radio::SimulatedOwn("/default".into())
     );
     assert_eq!(
         Radio::parse("simulated=/a", air).unwrap(),

@@ -35,7 +35,17 @@ pub enum Radio {
     /// BlueZ, the Bluetooth of Linux.
     Bluez,
     /// A folder that everybody who can write to it shares. It proves nearness to nobody.
+    ///
+    /// A folder that does not exist is made, for this user alone. One that exists may belong to
+    /// anybody and be open to anybody: it was named so that devices meet there, and who wants to
+    /// meet other users' devices makes it first. Whoever can write there can send adverts, and can
+    /// take away or replace those of others; nothing outside of the folder is in their reach,
+    /// because an advert is always a new file of a random name. A symbolic link is refused: it
+    /// would leave to its owner where the air is.
     Simulated(PathBuf),
+    /// The same in a folder that nobody named, and that therefore has to belong to this user: who
+    /// else would make one where others look by default wants something of them.
+    SimulatedOwn(PathBuf),
 }
 
 impl Radio {
@@ -47,7 +57,7 @@ impl Radio {
     pub fn parse(text: &str, default_air: impl FnOnce() -> PathBuf) -> Result<Self, RadioError> {
         match text.split_once('=') {
             None if text == "bluez" => Ok(Self::Bluez),
-            None if text == "simulated" => Ok(Self::Simulated(default_air())),
+            None if text == "simulated" => Ok(Self::SimulatedOwn(default_air())),
             Some(("simulated", folder)) if !folder.is_empty() => Ok(Self::Simulated(folder.into())),
             _ => Err(RadioError::Unknown(text.to_owned())),
         }
@@ -55,7 +65,7 @@ impl Radio {
 
     /// Returns whether what is heard proves nothing.
     pub fn is_simulated(&self) -> bool {
-        matches!(self, Self::Simulated(_))
+        matches!(self, Self::Simulated(_) | Self::SimulatedOwn(_))
     }
 
     /// Starts to listen.
@@ -64,10 +74,7 @@ impl Radio {
     ///
     /// [`RadioError`].
     pub fn scan(&self) -> Result<Scan, RadioError> {
-        match self {
-            Self::Bluez => Err(RadioError::NoBluetooth),
-            Self::Simulated(folder) => simulated::Scanner::new(folder).map(Scan),
-        }
+        Ok(Scan(simulated::Scanner::new(self.air()?)))
     }
 
     /// Sends an advert until the returned value is dropped.
@@ -76,13 +83,17 @@ impl Radio {
     ///
     /// [`RadioError`].
     pub fn advertise(&self, advert: &[u8; ADVERT_LENGTH]) -> Result<Advertising, RadioError> {
+        let broadcast = simulated::Broadcast::start(&self.air()?, advert)?;
+        Ok(Advertising {
+            _broadcast: broadcast,
+        })
+    }
+
+    fn air(&self) -> Result<simulated::Air, RadioError> {
         match self {
             Self::Bluez => Err(RadioError::NoBluetooth),
-            Self::Simulated(folder) => {
-                simulated::Broadcast::start(folder, advert).map(|broadcast| Advertising {
-                    _broadcast: broadcast,
-                })
-            }
+            Self::Simulated(folder) => simulated::Air::open(folder, false),
+            Self::SimulatedOwn(folder) => simulated::Air::open(folder, true),
         }
     }
 }
@@ -91,7 +102,9 @@ impl fmt::Display for Radio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bluez => f.write_str("Bluetooth"),
-            Self::Simulated(folder) => write!(f, "simulated radio in {}", folder.display()),
+            Self::Simulated(folder) | Self::SimulatedOwn(folder) => {
+                write!(f, "simulated radio in {}", folder.display())
+            }
         }
     }
 }
