@@ -9,8 +9,8 @@ use clap::Parser;
 use crate::stage::{Program, Programs};
 use crate::story::{Teller, play};
 
-/// Plays the story of Handfast in one command: a relay, a site, a phone, the owner's computer and a
-/// phisher's, each a process of its own on this machine, in a temporary folder.
+/// Plays the story of Handfast in one command: a relay, a site, a phone, two computers of its owner's
+/// and a phisher's, each with processes and a home of its own on this machine, in a temporary folder.
 #[derive(Debug, Parser)]
 #[command(
     name = "handfast-demo",

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 pub use certificates::Certificates;
 pub use home::Home;
-pub use process::{Finished, Line, Process, Source};
+pub use process::{Finished, Line, Process, Source, event_of};
 pub use programs::{Program, Programs};
 
 /// The tunnel domain number that the phones of a stage advertise; desktops map it to its relay.

@@ -51,6 +51,13 @@ impl Finished {
     }
 }
 
+/// Reads a line of JSON that has an `event`: the event's name, and all of it.
+pub fn event_of(line: &str) -> Option<(String, Value)> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let name = value.get("event")?.as_str()?.to_owned();
+    Some((name, value))
+}
+
 /// A running program. It is killed when this is dropped.
 pub struct Process {
     name: &'static str,
@@ -154,8 +161,8 @@ impl Process {
     /// As [`Process::line`].
     pub fn event(&mut self, event: &str) -> Result<Value, StageError> {
         self.line(&format!("the event {event}"), PATIENCE, |line| {
-            let value: Value = serde_json::from_str(&line.text).ok()?;
-            (value.get("event")?.as_str()? == event).then_some(value)
+            let (name, value) = event_of(&line.text)?;
+            (name == event).then_some(value)
         })
     }
 
@@ -175,6 +182,11 @@ impl Process {
     /// Returns all that the program said so far and that was waited for.
     pub fn said(&self) -> &[Line] {
         &self.said
+    }
+
+    /// Returns whether the program has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Ends the program at once, as a crash would.

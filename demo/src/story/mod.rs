@@ -1,7 +1,11 @@
 //! The four acts, and what each must show.
 
 mod acts;
-mod people;
+mod cast;
+mod claims;
+mod decision;
+mod phone;
+mod table;
 mod teller;
 mod thief;
 
@@ -12,18 +16,13 @@ use thiserror::Error;
 
 use crate::stage::{Programs, Stage, StageError};
 
-pub use teller::Teller;
+pub use self::decision::SignIn;
+pub use self::teller::Teller;
 
 /// Why the story could not be played to its end.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoryError {
-    /// A program did not do its part.
-    #[error(transparent)]
-    Stage(#[from] StageError),
-    /// The file sync failed.
-    #[error("the file sync failed: {0}")]
-    Sync(#[from] std::io::Error),
     /// A program's answer lacks what the story needs.
     #[error("{program} left out {what}: {text}")]
     Missing {
@@ -34,6 +33,15 @@ pub enum StoryError {
         /// What it said.
         text: String,
     },
+    /// A program did not do its part.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The file sync failed.
+    #[error("the file sync failed: {0}")]
+    Sync(#[from] std::io::Error),
+    /// The thief's own tools failed, before they could be stopped.
+    #[error("what the thief tried could not be tried: {0}")]
+    Thief(String),
 }
 
 /// One claim of an act, and whether it came true.
@@ -54,7 +62,9 @@ pub struct Act {
     pub title: &'static str,
     /// What it must show.
     pub claims: Vec<Claim>,
-    /// What the site decided, in its own words, and what else was seen.
+    /// Who signed in, and what the site saw.
+    pub sign_ins: Vec<SignIn>,
+    /// What else was seen.
     pub facts: Value,
     /// How long it took.
     pub took: Duration,
@@ -64,6 +74,24 @@ impl Act {
     /// Returns whether the act ended as the story says.
     pub fn passed(&self) -> bool {
         !self.claims.is_empty() && self.claims.iter().all(|claim| claim.holds)
+    }
+
+    fn json(&self) -> Value {
+        let claims: Vec<_> = self
+            .claims
+            .iter()
+            .map(|claim| json!({"claim": claim.text, "holds": claim.holds}))
+            .collect();
+        let sign_ins: Vec<_> = self.sign_ins.iter().map(SignIn::json).collect();
+        json!({
+            "act": self.number,
+            "title": self.title,
+            "passed": self.passed(),
+            "claims": claims,
+            "sign_ins": sign_ins,
+            "facts": self.facts,
+            "seconds": self.took.as_secs_f64(),
+        })
     }
 }
 
@@ -79,30 +107,17 @@ pub struct Played {
 impl Played {
     /// Returns whether every act ended as the story says.
     pub fn passed(&self) -> bool {
-        self.acts.len() == 4 && self.acts.iter().all(Act::passed)
+        self.acts.len() == acts::ALL.len() && self.acts.iter().all(Act::passed)
+    }
+
+    /// Returns everybody who signed in, in the order of the story.
+    pub fn sign_ins(&self) -> impl Iterator<Item = &SignIn> {
+        self.acts.iter().flat_map(|act| &act.sign_ins)
     }
 
     /// Returns the facts as JSON.
     pub fn json(&self) -> Value {
-        let acts: Vec<_> = self
-            .acts
-            .iter()
-            .map(|act| {
-                let claims: Vec<_> = act
-                    .claims
-                    .iter()
-                    .map(|claim| json!({"claim": claim.text, "holds": claim.holds}))
-                    .collect();
-                json!({
-                    "act": act.number,
-                    "title": act.title,
-                    "passed": act.passed(),
-                    "claims": claims,
-                    "facts": act.facts,
-                    "seconds": act.took.as_secs_f64(),
-                })
-            })
-            .collect();
+        let acts: Vec<_> = self.acts.iter().map(Act::json).collect();
         json!({"passed": self.passed(), "acts": acts, "seconds": self.took.as_secs_f64()})
     }
 }
@@ -116,18 +131,19 @@ impl Played {
 pub fn play(programs: Programs, teller: &mut Teller) -> Result<Played, StoryError> {
     let begin = Instant::now();
     teller.opening();
-    let mut cast = people::Cast::gather(Stage::start(programs)?, teller)?;
+    let mut cast = cast::Cast::gather(Stage::start(programs)?, teller)?;
     let mut acts = Vec::new();
     for (number, title, act) in acts::ALL {
         teller.act(number, title);
         let start = Instant::now();
-        let mut claims = acts::Claims::new(teller);
+        let mut claims = claims::Claims::new(teller);
         let facts = act(&mut cast, &mut claims)?;
-        let claims = claims.into_vec();
+        let (claims, sign_ins) = claims.into_parts();
         acts.push(Act {
             number,
             title,
             claims,
+            sign_ins,
             facts,
             took: start.elapsed(),
         });
@@ -137,4 +153,37 @@ pub fn play(programs: Programs, teller: &mut Teller) -> Result<Played, StoryErro
         acts,
         took: begin.elapsed(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn act(holds: &[bool]) -> Act {
+        let claim = |&holds: &bool| Claim {
+            text: "so".to_owned(),
+            holds,
+        };
+        Act {
+            number: 1,
+            title: "",
+            claims: holds.iter().map(claim).collect(),
+            sign_ins: Vec::new(),
+            facts: Value::Null,
+            took: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn one_claim_that_fails_or_one_act_without_any_fails_the_story() {
+        let passed = |acts: Vec<Act>| {
+            let took = Duration::ZERO;
+            Played { acts, took }.passed()
+        };
+        let good = || act(&[true, true]);
+        assert!(passed(vec![good(), good(), good(), good()]));
+        assert!(!passed(vec![good(), act(&[true, false]), good(), good()]));
+        assert!(!passed(vec![good(), good(), act(&[]), good()]));
+        assert!(!passed(vec![good(), good(), good()]));
+    }
 }

@@ -3,9 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::path::Path;
 
-use serde_json::Value;
-
-use super::{Claim, Played};
+use super::Claim;
 
 /// Tells on standard output; says nothing when a program reads the facts instead.
 pub struct Teller {
@@ -13,11 +11,16 @@ pub struct Teller {
     colours: bool,
 }
 
-const BOLD: &str = "1";
+pub(super) const BOLD: &str = "1";
 const DIM: &str = "2";
-const GREEN: &str = "32";
-const RED: &str = "31";
+pub(super) const GREEN: &str = "32";
+pub(super) const RED: &str = "31";
 const CYAN: &str = "36";
+
+/// Columns of a line; a terminal has 80.
+const WIDTH: usize = 78;
+/// Columns of a name, and of what stands in its place.
+const NAME: usize = 13;
 
 impl Teller {
     /// Tells to a person.
@@ -36,7 +39,7 @@ impl Teller {
         }
     }
 
-    fn paint(&self, colour: &str, text: &str) -> String {
+    pub(super) fn paint(&self, colour: &str, text: &str) -> String {
         if self.colours {
             format!("\x1b[{colour}m{text}\x1b[0m")
         } else {
@@ -44,7 +47,7 @@ impl Teller {
         }
     }
 
-    fn line(&self, text: &str) {
+    pub(super) fn line(&self, text: &str) {
         if !self.silent {
             // Who closed our output does not want to hear the rest.
             let _ = writeln!(stdout(), "{text}");
@@ -52,97 +55,83 @@ impl Teller {
     }
 
     pub(super) fn opening(&self) {
-        self.line(&self.paint(BOLD, "Handfast: a phone and a computer join hands"));
+        self.line(&self.paint(
+            BOLD,
+            "Handfast: a phone and its owner's computers join hands",
+        ));
+        self.line("");
         self.line(
             "Real: QR codes, adverts, TLS, Noise, CTAP2, encrypted vaults, the site's checks.",
         );
         self.line("Simulated: the radio is a folder of files, so it proves nearness to nobody.");
+        self.line("");
     }
 
     pub(super) fn setting(&self, relay: &str, site: &str, folder: &Path) {
-        let text = format!(
-            "relay {relay} · site {site} · everything in {}",
-            folder.display()
-        );
-        self.line(&self.paint(DIM, &text));
+        let folder = folder.display().to_string();
+        for (what, place) in [("relay", relay), ("site", site), ("the rest in", &folder)] {
+            self.line(&self.paint(DIM, &format!("{what:>NAME$}  {place}")));
+        }
     }
 
     pub(super) fn act(&self, number: u8, title: &str) {
         self.line("");
         self.line(&self.paint(BOLD, &format!("Act {number}. {title}")));
+        self.line("");
+    }
+
+    /// What follows is another scene of the act.
+    pub(super) fn pause(&self) {
+        self.line("");
     }
 
     pub(super) fn tell(&self, who: &str, what: &str) {
-        self.line(&format!(
-            "  {} {what}",
-            self.paint(CYAN, &format!("{who:>9}"))
-        ));
-    }
-
-    pub(super) fn decided(&self, decision: &Value) {
-        let why = decision
-            .get("why")
-            .and_then(Value::as_str)
-            .unwrap_or("nothing");
-        self.tell("site", &format!("“{why}”"));
+        self.hang(CYAN, who, what);
     }
 
     pub(super) fn claim(&self, claim: &Claim) {
-        let mark = if claim.holds {
-            self.paint(GREEN, "✓")
-        } else {
-            self.paint(RED, "✗ NOT SO:")
-        };
-        self.line(&format!("            {mark} {}", claim.text));
+        match claim.holds {
+            true => self.hang(GREEN, "✓", &claim.text),
+            false => self.hang(RED, "✗", &format!("NOT SO: {}", claim.text)),
+        }
     }
 
-    /// Ends with a table.
-    pub fn table(&self, played: &Played) {
-        self.line("");
-        self.line(&self.paint(
-            BOLD,
-            "  act  who signs in             the site saw     step-up   as told",
-        ));
-        for act in &played.acts {
-            let decision = act
-                .facts
-                .get("decision")
-                .or_else(|| act.facts.pointer("/sign_in/decision"));
-            let outcome = decision
-                .and_then(|decision| decision.get("outcome"))
-                .and_then(Value::as_str)
-                .unwrap_or("-");
-            let asked = decision
-                .and_then(|decision| decision.get("step_up_required"))
-                .and_then(Value::as_bool)
-                .unwrap_or(false);
-            let who = match act.number {
-                1 => "phone, by hybrid",
-                2 => "computer, joined remotely",
-                3 => "computer, linked nearby",
-                _ => "phisher",
-            };
-            let key = decision
-                .and_then(|d| d.get("key"))
-                .and_then(Value::as_str)
-                .unwrap_or("-");
-            let saw = format!("{outcome} {key}");
-            let asked = if asked { "yes" } else { "no" };
-            let verdict = if act.passed() {
-                self.paint(GREEN, "✓")
-            } else {
-                self.paint(RED, "✗")
-            };
-            self.line(&format!(
-                "  {:>3}  {who:<26} {saw:<20} {asked:<5} {verdict}",
-                act.number
-            ));
+    /// A name, or a mark, in its column, and a text beside it.
+    fn hang(&self, colour: &str, name: &str, text: &str) {
+        let mut lead = self.paint(colour, &format!("{name:>NAME$}"));
+        for line in wrapped(text, WIDTH - NAME - 2) {
+            self.line(&format!("{lead}  {line}"));
+            lead = " ".repeat(NAME);
         }
-        let end = if played.passed() {
-            self.paint(GREEN, "The story ended as it should.")
-        } else {
-            self.paint(RED, "The story did NOT end as it should.")
-        };
-        self.line(&format!("\n{end} ({:.1} s)", played.took.as_secs_f64()));
+    }
+}
+
+/// Breaks a text between its words. A word that is longer than a line stays whole.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_broken_between_words_and_nothing_of_it_is_lost() {
+        let text = "The phone’s “name” is shown, byte-for-byte-and-long, as it is.";
+        let lines = wrapped(text, 16);
+        assert!(lines.len() > 3, "{lines:?}");
+        let fits = |line: &String| line.chars().count() <= 16 || !line.contains(' ');
+        assert!(lines.iter().all(fits), "{lines:?}");
+        assert_eq!(lines.join(" "), text);
     }
 }

@@ -1,13 +1,17 @@
 //! What a thief with the whole folder and the pass phrase can try.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use handfast_authenticator::device::{DeviceStore, MachineId};
 use handfast_authenticator::group;
 use handfast_authenticator::passphrase::Passphrase;
 use handfast_authenticator::vault::Vault;
+use handfast_proto::cbor::{self, Value as Cbor};
+use handfast_proto::hybrid::advert::{self, EidPlaintext};
+use handfast_proto::hybrid::keys::QrSecret;
+use handfast_proto::hybrid::qr::{SCHEME, decode_digits};
 use handfast_proto::trust::wrap::{WrapError, key_file_header, open_key};
 use handfast_proto::trust::{GroupId, GroupSecret};
 use serde_json::{Value, json};
@@ -17,10 +21,12 @@ use super::StoryError;
 use crate::stage::Home;
 
 /// What came of the thief's tries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tried {
     /// Key files of groups that the thief is not in.
-    pub(super) foreign: usize,
+    pub(super) files: usize,
+    /// Whose keys these are, by their identifiers.
+    keys: BTreeSet<String>,
     /// How many of them opened.
     pub(super) opened: usize,
     /// How many secrets were tried on each.
@@ -30,9 +36,17 @@ pub(super) struct Tried {
 }
 
 impl Tried {
+    /// Returns whether the files are of all these keys, and of no others. The site names a key by
+    /// the beginning of its identifier.
+    pub(super) fn is_all_of(&self, keys: &[String]) -> bool {
+        let is = |key: &String| keys.iter().any(|named| key.starts_with(named.as_str()));
+        self.keys.len() == keys.len() && self.keys.iter().all(is)
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({
-            "foreign_key_files": self.foreign,
+            "key_files": self.files,
+            "keys": self.keys,
             "opened": self.opened,
             "secrets_tried_on_each": self.secrets,
             "all_failed_at_the_seal": self.all_failed_at_the_seal,
@@ -40,34 +54,35 @@ impl Tried {
     }
 }
 
+fn thwarted(error: impl std::fmt::Display) -> StoryError {
+    StoryError::Thief(error.to_string())
+}
+
 /// Opens the stolen vault with the stolen pass phrase, as its owner would, and tries all that can
 /// be had from it on every key file of the owner's groups.
 pub(super) fn unwrap_all(home: &Home, passphrase: &str) -> Result<Tried, StoryError> {
-    let stolen = |error: &dyn std::fmt::Display| {
-        StoryError::Sync(io::Error::other(format!(
-            "the stolen vault does not open: {error}"
-        )))
-    };
-    let vault = Vault::open(&home.vault(), &Passphrase::new(passphrase)).map_err(|e| stolen(&e))?;
-    let machine = MachineId::of_this_machine().map_err(|e| stolen(&e))?;
-    let device = DeviceStore::open(&home.device(), &vault, &machine).map_err(|e| stolen(&e))?;
+    let vault = Vault::open(&home.vault(), &Passphrase::new(passphrase)).map_err(thwarted)?;
+    let machine = MachineId::of_this_machine().map_err(thwarted)?;
+    let device = DeviceStore::open(&home.device(), &vault, &machine).map_err(thwarted)?;
     let own = group::status(&device).group;
-    let files: Vec<(GroupId, Vec<u8>)> = vault
-        .group_files()
-        .filter_map(|file| Some((key_file_header(file).ok()?.group, file.to_vec())))
-        .filter(|(group, _)| Some(*group) != own)
-        .collect();
     let mut tried = Tried {
-        foreign: files.len(),
+        files: 0,
+        keys: BTreeSet::new(),
         opened: 0,
         secrets: 0,
         all_failed_at_the_seal: true,
     };
-    for (group, file) in &files {
-        let secrets = what_a_thief_has(&vault, &device, passphrase, *group);
+    for file in vault.group_files() {
+        let header = match key_file_header(file) {
+            Ok(header) if Some(header.group) != own => header,
+            _ => continue,
+        };
+        tried.files += 1;
+        tried.keys.insert(header.key_id.to_string());
+        let secrets = what_a_thief_has(&vault, &device, passphrase, header.group);
         tried.secrets = secrets.len();
         for secret in secrets {
-            match open_key(&secret, *group, file) {
+            match open_key(&secret, header.group, file) {
                 Ok(_) => tried.opened += 1,
                 Err(WrapError::Sealed) => {}
                 Err(_) => tried.all_failed_at_the_seal = false,
@@ -95,16 +110,32 @@ fn what_a_thief_has(
     secrets
 }
 
-/// Makes a conflict copy of every passkey file, as a file sync does that met two versions. Returns
-/// how many.
-pub(super) fn duplicate_passkey_files(vault: &Path) -> io::Result<usize> {
-    let mut made = 0;
-    for entry in fs::read_dir(vault.join("passkeys"))? {
-        let path = entry?.path();
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".sync-conflict-20261124-120000-HANDFAS");
-        fs::copy(&path, path.with_file_name(name))?;
-        made += 1;
-    }
-    Ok(made)
+/// Makes an advert that answers the thief's own QR code, as a phone's would but for its ten random
+/// bytes, and puts it on the air as `forged`.
+///
+/// The thief gets more help than it could have: where the phone waits at the relay is read from
+/// the real advert in `air`, which it cannot hear.
+pub(super) fn fake_advert(url: &str, air: &Path, forged: &Path) -> Result<(), StoryError> {
+    let key = qr_secret(url).ok_or_else(|| thwarted("the QR code cannot be read"))?;
+    let key = key.eid_key();
+    let real = fs::read_dir(air)?
+        .filter_map(|entry| fs::read(entry.ok()?.path()).ok())
+        .find_map(|bytes| advert::open(&key, &bytes).ok())
+        .ok_or_else(|| thwarted("the phone's advert is not on the air"))?;
+    let faked = EidPlaintext {
+        nonce: real.nonce.map(|byte| !byte),
+        ..real
+    };
+    // As the radio does it: nobody hears half an advert.
+    let unfinished = forged.with_extension("tmp");
+    fs::write(&unfinished, advert::seal(&key, &faked))?;
+    fs::rename(&unfinished, forged)?;
+    Ok(())
+}
+
+fn qr_secret(url: &str) -> Option<QrSecret> {
+    let bytes = decode_digits(url.strip_prefix(SCHEME)?).ok()?;
+    let map = cbor::decode(&bytes).ok()?.into_map()?;
+    let secret = map.int(1).and_then(Cbor::as_bytes)?.try_into().ok()?;
+    Some(QrSecret::from_bytes(secret))
 }
