@@ -1,7 +1,7 @@
 //! The trust group over vault and device store: making one, joining one, letting a device in, and
 //! keeping the folder and the device's own copies together (`trust-group.md` §4).
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 
 use handfast_proto::cose::{Algorithm, KeyId, SigningKey};
 use handfast_proto::trust::entry::{Entry, Kind, Members, SignedEntry};
@@ -15,7 +15,7 @@ use handfast_proto::trust::{
 use rand_core::CryptoRngCore;
 use thiserror::Error;
 
-use crate::device::{DeviceError, DeviceStore, Group};
+use crate::device::{DeviceError, DeviceStore, File, Group, Held, Seen};
 use crate::vault::{Vault, VaultError};
 
 /// Why something with the group is not possible.
@@ -31,6 +31,9 @@ pub enum GroupError {
     /// A device key is not valid.
     #[error(transparent)]
     Key(#[from] IdentityError),
+    /// This device was let in by another, whose word for it the file sync has not brought yet.
+    #[error("that this device is in its trust group has not arrived here by the file sync yet")]
+    NotListed,
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -100,37 +103,107 @@ pub fn refresh(
     device: &mut DeviceStore,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    let Some(group) = &mut device.group else {
+    refresh_held(vault, &mut device.hold()?, rng)
+}
+
+fn refresh_held(
+    vault: &mut Vault,
+    held: &mut Held<'_>,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    if held.group.is_none() || held.seen.is_at(vault.group_version()) {
+        return Ok(());
+    }
+    let this = held.id();
+    let DeviceStore { group, seen, .. } = &mut **held;
+    let Some(group) = group else {
         return Ok(());
     };
+    let mut changed = look(vault, group, seen);
+    changed |= take_entries(group, seen, this);
+    publish_missing(vault, group, seen, rng)?;
+    if changed {
+        held.save(rng)?;
+    }
+    held.seen.set_version(vault.group_version());
+    Ok(())
+}
+
+/// Takes in the keys of files that are new or changed, and notes what each file is. Tells whether
+/// the group has changed.
+fn look(vault: &Vault, group: &mut Group, seen: &mut Seen) -> bool {
     let mut changed = false;
-    let mut published: BTreeMap<KeyId, KeyMetadata> = BTreeMap::new();
-    let mut entries = Vec::new();
-    for file in vault.group_files() {
-        if let Ok(entry) = SignedEntry::parse(file) {
-            if entry.entry.group == group.id {
-                entries.push(entry.hash());
-                changed |= group.take_entry(entry);
-            }
-        } else if let Ok(key) = open_key(&group.secret, group.id, file) {
-            published.insert(key.key_id(), key.metadata());
-            changed |= group.take_key(key);
+    let mut files = HashMap::new();
+    for (path, version, content) in vault.group_versions() {
+        let known = seen.files.remove(path).filter(|(at, _)| *at == version);
+        let (_, file) = known.unwrap_or_else(|| {
+            let file = match SignedEntry::parse(content) {
+                Ok(entry) if entry.entry.group == group.id => File::Entry(Box::new(entry)),
+                Ok(_) => File::Foreign,
+                Err(_) => match open_key(&group.secret, group.id, content) {
+                    Ok(key) => {
+                        let file = File::Key(key.key_id(), key.metadata());
+                        changed |= group.take_key(key);
+                        file
+                    }
+                    Err(_) => File::Foreign,
+                },
+            };
+            (version, file)
+        });
+        files.insert(path.to_owned(), (version, file));
+    }
+    seen.files = files;
+    changed
+}
+
+/// Keeps those entries that count. Whoever has the vault can write others, as many as he likes.
+fn take_entries(group: &mut Group, seen: &Seen, this: DeviceId) -> bool {
+    let mut candidates = group.entries.clone();
+    for (_, file) in seen.files.values() {
+        if let File::Entry(entry) = file {
+            candidates.insert(entry.hash(), (**entry).clone());
         }
     }
-    for entry in group
-        .entries
-        .values()
-        .filter(|entry| !entries.contains(&entry.hash()))
-    {
-        vault.publish(&entry.encode())?;
+    if candidates.len() == group.entries.len() {
+        return false;
+    }
+    let members = group.members_among(&candidates, this);
+    let mut changed = false;
+    for (hash, entry) in candidates {
+        if members.counts(&hash) {
+            changed |= group.take_entry(entry);
+        }
+    }
+    changed
+}
+
+fn publish_missing(
+    vault: &mut Vault,
+    group: &Group,
+    seen: &Seen,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let mut entries = HashSet::new();
+    let mut keys: HashMap<KeyId, Vec<KeyMetadata>> = HashMap::new();
+    for (_, file) in seen.files.values() {
+        match file {
+            File::Entry(entry) => drop(entries.insert(entry.hash())),
+            File::Key(id, metadata) => keys.entry(*id).or_default().push(*metadata),
+            File::Foreign => {}
+        }
+    }
+    for (hash, entry) in &group.entries {
+        if !entries.contains(hash) {
+            vault.publish(&entry.encode())?;
+        }
     }
     for (id, key) in &group.keys {
-        if published.get(id) != Some(&key.metadata()) {
+        let metadata = key.metadata();
+        // Conflict copies say older things beside the newest; they are no reason to write again.
+        if !keys.get(id).is_some_and(|seen| seen.contains(&metadata)) {
             publish_key(vault, group, key, rng)?;
         }
-    }
-    if changed {
-        device.save(rng)?;
     }
     Ok(())
 }
@@ -152,32 +225,32 @@ fn publish_key(
 /// Makes a group of one, if this device is in none.
 fn ensure(
     vault: &mut Vault,
-    device: &mut DeviceStore,
+    held: &mut Held<'_>,
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    if device.group.is_some() {
+    if held.group.is_some() {
         return Ok(());
     }
     let id = GroupId::generate(rng);
     let entry = Entry {
         group: id,
         kind: Kind::Create,
-        subject: device.id(),
-        dsk: device.keys().dsk().public_key(),
-        mk: device.keys().mk_public(),
-        name: device.name().clone(),
-        actor: device.id(),
+        subject: held.id(),
+        dsk: held.keys().dsk().public_key(),
+        mk: held.keys().mk_public(),
+        name: held.name().clone(),
+        actor: held.id(),
         method: None,
         time: now,
         parents: Vec::new(),
     };
-    let signer = device.keys().dsk().public_key();
+    let signer = held.keys().dsk().public_key();
     let mut group = Group::new(id, Epoch(1), GroupSecret::generate(rng), signer);
-    group.take_entry(SignedEntry::sign(entry, device.keys()));
-    device.group = Some(group);
-    device.save(rng)?;
-    refresh(vault, device, rng)
+    group.take_entry(SignedEntry::sign(entry, held.keys()));
+    held.group = Some(group);
+    held.save(rng)?;
+    refresh_held(vault, held, rng)
 }
 
 /// Finds the key to present for a passkey, or makes and publishes one. It is durable when this
@@ -194,8 +267,9 @@ pub fn key_for(
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<KeyId, GroupError> {
-    ensure(vault, device, now, rng)?;
-    if let Some(found) = selected(device, tuple, algorithm) {
+    let mut held = device.hold()?;
+    ensure(vault, &mut held, now, rng)?;
+    if let Some(found) = selected(&held, tuple, algorithm) {
         return Ok(found);
     }
     let key = GroupKey {
@@ -206,11 +280,11 @@ pub fn key_for(
         retired: false,
     };
     let id = key.key_id();
-    if let Some(group) = &mut device.group {
+    if let Some(group) = &mut held.group {
         group.take_key(key);
     }
-    device.save(rng)?;
-    refresh(vault, device, rng)?;
+    held.save(rng)?;
+    refresh_held(vault, &mut held, rng)?;
     Ok(id)
 }
 
@@ -237,16 +311,43 @@ pub fn presented(
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    let Some(key) = device
-        .group
-        .as_mut()
-        .and_then(|group| group.keys.get_mut(&id))
-    else {
+    let mut held = device.hold()?;
+    let group = held.group.as_mut();
+    let Some(key) = group.and_then(|group| group.keys.get_mut(&id)) else {
         return Ok(());
     };
     if key.merge(key.created_at, Some(now), key.retired) {
-        device.save(rng)?;
-        refresh(vault, device, rng)?;
+        held.save(rng)?;
+        refresh_held(vault, &mut held, rng)?;
+    }
+    Ok(())
+}
+
+/// Retires the keys of passkeys that are gone for good.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub fn retire(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    gone: &[KeyTuple],
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let mut held = device.hold()?;
+    let mut changed = false;
+    for key in held
+        .group
+        .iter_mut()
+        .flat_map(|group| group.keys.values_mut())
+    {
+        if gone.contains(&key.tuple) {
+            changed |= key.merge(key.created_at, key.first_presented_at, true);
+        }
+    }
+    if changed {
+        held.save(rng)?;
+        refresh_held(vault, &mut held, rng)?;
     }
     Ok(())
 }
@@ -267,14 +368,19 @@ pub fn join_config<'a>(
     }
 }
 
-/// Tells whether this device may join another group: its own must have no other member.
+/// Tells whether this device may join another group: its own must have no other member, whether or
+/// not the file sync has brought the entries that say so.
 ///
 /// # Errors
 ///
 /// [`GroupError::HasMembers`].
 pub fn may_join(device: &DeviceStore) -> Result<(), GroupError> {
+    let let_in_by_another = device
+        .group
+        .as_ref()
+        .is_some_and(|group| group.signer != device.keys().dsk().public_key());
     match status(device).members.len() {
-        0 | 1 => Ok(()),
+        0 | 1 if !let_in_by_another => Ok(()),
         _ => Err(GroupError::HasMembers),
     }
 }
@@ -307,15 +413,19 @@ pub fn commit_join(
         keys,
         ..
     } = granted;
+    let mut held = device.hold()?;
+    // Another program may have changed the group while the two persons compared the digits.
+    may_join(&held)?;
     let mut joined = Group::new(group.id, group.epoch, secret, granter.dsk);
-    let own = device.group.take().map(|own| own.keys).unwrap_or_default();
+    let own = held.group.take().map(|own| own.keys).unwrap_or_default();
     for key in own.into_values().chain(keys) {
         joined.take_key(key);
     }
-    device.group = Some(joined);
-    device.save(rng)?;
+    held.group = Some(joined);
+    held.seen = Seen::default();
+    held.save(rng)?;
     vault.refresh()?;
-    refresh(vault, device, rng)
+    refresh_held(vault, &mut held, rng)
 }
 
 /// The group to offer, made if there is none yet.
@@ -329,12 +439,16 @@ pub(crate) fn offer(
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(GroupId, Epoch, Members), GroupError> {
-    ensure(vault, device, now, rng)?;
-    let group = device
-        .group
-        .as_ref()
-        .map(|group| (group.id, group.epoch, group.members(device.id())));
-    group.ok_or(GroupError::Key(IdentityError::Key))
+    let mut held = device.hold()?;
+    ensure(vault, &mut held, now, rng)?;
+    let this = held.id();
+    let group = held.group.as_ref().ok_or(IdentityError::Key)?;
+    let members = group.members(this);
+    // Who is on no list himself would let in somebody who is on none.
+    if !members.contains(this) {
+        return Err(GroupError::NotListed);
+    }
+    Ok((group.id, group.epoch, members))
 }
 
 /// Lets a device in: stores its keys and signs its entry.
@@ -350,10 +464,9 @@ pub(crate) fn commit_grant(
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    let this = device.id();
-    let Some(group) = &device.group else {
-        return Err(GroupError::Key(IdentityError::Key));
-    };
+    let mut held = device.hold()?;
+    let this = held.id();
+    let group = held.group.as_ref().ok_or(IdentityError::Key)?;
     let entry = Entry {
         group: group.id,
         kind: Kind::Add,
@@ -366,15 +479,15 @@ pub(crate) fn commit_grant(
         time: now,
         parents: group.members(this).heads(),
     };
-    let entry = SignedEntry::sign(entry, device.keys());
-    if let Some(group) = &mut device.group {
+    let entry = SignedEntry::sign(entry, held.keys());
+    if let Some(group) = &mut held.group {
         keys.into_iter().for_each(|key| {
             group.take_key(key);
         });
         group.take_entry(entry);
     }
-    device.save(rng)?;
-    refresh(vault, device, rng)
+    held.save(rng)?;
+    refresh_held(vault, &mut held, rng)
 }
 
 /// Shows this device's own group secret to who plays a thief with a device of his own.

@@ -5,7 +5,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use handfast_authenticator::device::{DeviceStore, MachineId, Pin};
+use handfast_authenticator::device::{DeviceStore, MachineId, Pin, PinCheck};
 use handfast_authenticator::engine::{
     Answer, Authenticator, Computer, Context, Person, PinPad, Prompt, printable,
 };
@@ -44,7 +44,7 @@ impl Person for Scripted {
 
 fn approving() -> Scripted {
     answering(|pin| {
-        pin.check(PIN);
+        assert_eq!(pin.check(PIN), Ok(PinCheck::Right));
         Answer::Approved {
             account: 0,
             verified: true,
@@ -367,4 +367,29 @@ fn malformed_unknown_and_oversized_requests_get_their_status() {
 fn names_from_outside_cannot_disturb_a_screen() {
     assert_eq!(printable("a\u{1b}[2J\nb\u{202e}c\u{200b}"), "a[2Jbc");
     assert_eq!(printable(&"x".repeat(500)).len(), 64);
+}
+
+#[test]
+fn a_wrong_pin_is_no_refusal() {
+    let mut phone = Phone::new(true);
+    let mut person = answering(|pin| {
+        assert_eq!(pin.check("0000"), Ok(PinCheck::Wrong(7)));
+        Answer::WrongPin
+    });
+    let status = phone.status(&create(b"ana").encode(), &mut person);
+    assert_eq!(status, Status::UV_INVALID);
+}
+
+#[test]
+fn a_pin_that_cannot_be_tried_is_a_fault_of_the_device() {
+    let mut phone = Phone::new(true);
+    let store = phone._folder.path().join("d/device.handfast");
+    let mut person = answering(move |pin| {
+        // As if the disk had been pulled out while the prompt was open.
+        std::fs::remove_file(&store).unwrap();
+        assert!(pin.check(PIN).is_err());
+        Answer::Blocked
+    });
+    let status = phone.status(&create(b"ana").encode(), &mut person);
+    assert_eq!(status, Status::OTHER);
 }

@@ -125,40 +125,25 @@ fn every_altered_byte_and_every_cut_is_noticed_and_named() {
     vault.store(passkey(2, b"bob", 1)).unwrap();
     let file = files(folder.path()).remove(0);
     let good = fs::read(&file).unwrap();
-    for byte in (0..good.len()).step_by(7) {
+    let named = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        let vault = open(folder.path());
+        let damaged: Vec<_> = vault.damaged().map(|(path, _)| path.to_owned()).collect();
+        (usable(&vault).len(), damaged)
+    };
+    for byte in (0..good.len()).step_by(5) {
         let mut bad = good.clone();
         bad[byte] ^= 1;
-        fs::write(&file, &bad).unwrap();
-        // Opening costs a stretching each time; refreshing shows the same.
-        vault.refresh().unwrap();
+        assert_eq!(named(&bad), (1, vec![file.clone()]), "byte {byte}");
     }
-    fs::write(&file, &good[..good.len() / 2]).unwrap();
-    let vault = open(folder.path());
-    assert_eq!(usable(&vault).len(), 1);
-    assert_eq!(
-        vault.damaged().map(|(path, _)| path).collect::<Vec<_>>(),
-        [file.as_path()]
-    );
-    fs::write(&file, &good).unwrap();
-    assert_eq!(usable(&open(folder.path())).len(), 2);
-}
-
-#[test]
-fn foreign_and_unfinished_files_do_no_harm() {
-    let folder = tempfile::tempdir().unwrap();
-    init(folder.path()).store(passkey(1, b"ana", 1)).unwrap();
-    let below = |name: &str| folder.path().join("passkeys").join(name);
-    fs::write(below(".handfast-unfinished"), "half").unwrap();
-    fs::write(below("notes.txt"), "hello").unwrap();
-    fs::create_dir(below("folder")).unwrap();
-    fs::write(folder.path().join("thumbs.db"), "").unwrap();
-    let vault = open(folder.path());
-    assert_eq!(usable(&vault), [1]);
-    assert_eq!(
-        vault.damaged().count(),
-        1,
-        "the note is named, hidden files are passed over"
-    );
+    for length in [0, 1, good.len() / 2, good.len() - 1] {
+        assert_eq!(
+            named(&good[..length]),
+            (1, vec![file.clone()]),
+            "cut to {length}"
+        );
+    }
+    assert_eq!(named(&good), (2, vec![]));
 }
 
 #[test]
@@ -226,7 +211,11 @@ fn a_device_store_opens_only_where_it_was_made() {
     let there = open(&machine("there"), &vault);
     assert!(matches!(there, Err(DeviceError::OtherMachine(_))));
     let other_vault = init(&folder.path().join("other"));
-    assert!(open(&machine("here"), &other_vault).is_err());
+    let other = open(&machine("here"), &other_vault);
+    assert!(
+        matches!(other, Err(DeviceError::OtherVault(_))),
+        "{other:?}"
+    );
     let file = device.join("device.handfast");
     let good = fs::read(&file).unwrap();
     for byte in 0..good.len() {
@@ -279,4 +268,62 @@ fn pin_tries_are_counted_before_they_are_made_and_kept_over_restarts() {
         PinCheck::Blocked,
         "even if right"
     );
+}
+
+#[test]
+fn a_header_is_known_by_its_content_and_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = init(folder.path()).id();
+    let renamed = folder
+        .path()
+        .join("vault.sync-conflict-20261125-080000-PHONE.handfast");
+    fs::rename(folder.path().join("vault.handfast"), &renamed).unwrap();
+    assert!(Vault::exists(folder.path()));
+    assert_eq!(open(folder.path()).id(), id);
+    let again = Vault::init(folder.path(), &passphrase(), OPTIONS, &mut OsRng);
+    assert!(matches!(again, Err(VaultError::Exists(_))));
+    assert_eq!(open(folder.path()).id(), id);
+}
+
+#[test]
+fn a_replaced_passkey_is_kept_for_thirty_days_and_then_gone_everywhere() {
+    const DAY: u64 = 24 * 60 * 60;
+    let folder = tempfile::tempdir().unwrap();
+    let mut vault = init(folder.path());
+    vault.store(passkey(1, b"ana", 1)).unwrap();
+    vault.store(passkey(2, b"ana", 1000)).unwrap();
+    let old = CredentialId::from_bytes(&[1; 32]).unwrap();
+    assert_eq!(usable(&vault), [2]);
+    assert!(vault.passkey(&old).is_none());
+    assert!(vault.named(&old).is_some(), "a site may know only this one");
+    assert!(vault.bury(1000 + 29 * DAY).unwrap().is_empty());
+    assert_eq!(vault.bury(1000 + 31 * DAY).unwrap(), [old.clone()]);
+    assert!(vault.named(&old).is_none());
+    let vault = open(folder.path());
+    assert!(vault.named(&old).is_none());
+    assert_eq!(usable(&vault), [2]);
+}
+
+#[test]
+fn only_their_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut vault = init(&folder.path().join("deep/vault"));
+    vault.store(passkey(1, b"ana", 1)).unwrap();
+    let name = DeviceName::parse("laptop").unwrap();
+    let device = folder.path().join("device");
+    DeviceStore::create(&device, &vault, &machine("here"), name, &mut OsRng).unwrap();
+    let mut paths = vec![folder.path().join("deep"), folder.path().join("device")];
+    while let Some(path) = paths.pop() {
+        let metadata = fs::metadata(&path).unwrap();
+        let mode = metadata.permissions().mode() & 0o777;
+        assert_eq!(
+            mode,
+            if metadata.is_dir() { 0o700 } else { 0o600 },
+            "{path:?}"
+        );
+        if metadata.is_dir() {
+            paths.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        }
+    }
 }

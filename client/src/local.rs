@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use handfast_authenticator::device::PinCheck;
 use handfast_authenticator::engine::{
-    Account, Answer, Authenticator, Computer, Context, Person, PinPad, Prompt,
+    Account, Answer, Authenticator, Computer, Context, Person, PinPad, PinUnavailable, Prompt,
 };
 use handfast_proto::ctap2::get_info;
 use rand_core::OsRng;
@@ -95,15 +95,17 @@ impl Person for AtKeyboard<'_> {
             return Answer::Refused;
         };
         match pin.check(&typed) {
-            PinCheck::Right => Answer::Approved {
+            // The engine knows why, and says so.
+            Err(PinUnavailable) => Answer::Refused,
+            Ok(PinCheck::Right) => Answer::Approved {
                 account,
                 verified: true,
             },
-            PinCheck::Wrong(left) => {
+            Ok(PinCheck::Wrong(left)) => {
                 self.0.say(&format!("Wrong PIN; {left} tries left."));
-                Answer::Refused
+                Answer::WrongPin
             }
-            PinCheck::Blocked | PinCheck::NotSet => {
+            Ok(PinCheck::Blocked | PinCheck::NotSet) => {
                 self.0.say("The PIN is blocked.");
                 Answer::Blocked
             }

@@ -20,10 +20,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::console::{self, Failure, Secrets, group_json, group_words};
-use crate::engine::Authenticator;
+use crate::engine::{Authenticator, Conclusion};
 use crate::group;
 use crate::home::Home;
-use crate::phone::{Approval, Asking, Input, Outcome, Phone, Relay, Typed, Voice, read_picture};
+use crate::phone::{Approval, Asking, Input, Phone, Relay, Typed, Voice, read_picture};
 use crate::vault::Vault;
 
 /// The phone side of FIDO Cross-Device Authentication: it holds passkeys in an encrypted vault,
@@ -146,7 +146,7 @@ impl Secrets for AtTerminal<'_> {
         let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match input.secret(None, &AtomicBool::new(false)) {
-            Typed::Line(line) => Some(Zeroizing::new(line)),
+            Typed::Line(line) => Some(line),
             _ => None,
         }
     }
@@ -260,7 +260,7 @@ fn print(text: &str) {
 fn next_line(input: &Mutex<Input>) -> Option<String> {
     let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
     match input.line(None, &AtomicBool::new(false)) {
-        Typed::Line(line) => Some(line),
+        Typed::Line(line) => Some(line.trim().to_owned()),
         _ => None,
     }
 }
@@ -361,12 +361,16 @@ async fn answer(
     ask: &impl Fn(Arc<AtomicBool>) -> Asking,
 ) -> Result<(), Failure> {
     match phone.serve(invitation, voice, ask).await? {
-        Outcome::Approved => {
+        Conclusion::Done => {
             voice.say("Done.", json!({"event": "done", "outcome": "approved"}));
             Ok(())
         }
-        Outcome::Refused(status) => {
-            let status = handfast_proto::ctap2::Status(status);
+        Conclusion::Nothing { .. } => {
+            voice.say("", json!({"event": "done", "outcome": "nothing"}));
+            Err(Failure::new("The computer left before anything was done")
+                .with_hint("Nothing was signed; show a new code to try again."))
+        }
+        Conclusion::Refused(status) => {
             voice.say(
                 "",
                 json!({"event": "done", "outcome": "refused", "status": status.0}),

@@ -45,6 +45,11 @@ pub(super) fn refused(status: Status) -> Failure {
             "Sign in with it.",
             code::FAILURE,
         ),
+        Status::UV_INVALID => (
+            "The PIN was wrong",
+            "Nothing was signed; scan a new code to try again.",
+            code::FAILURE,
+        ),
         Status::UV_BLOCKED => (
             "The PIN is blocked",
             "Set a new one with: handfast-authenticator pin",

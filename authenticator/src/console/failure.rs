@@ -96,7 +96,7 @@ impl From<RadioError> for Failure {
     fn from(error: RadioError) -> Self {
         let hint = match error {
             RadioError::Unknown(_) => return Self::usage(error.to_string()),
-            RadioError::Air { .. } => "Give a folder that can be written to: --radio simulated=DIR",
+            RadioError::Air { .. } => "Give a folder of your own: --radio simulated=DIR",
             _ => "Try it with a simulated radio, which proves no nearness: --radio simulated",
         };
         Self::new(error.to_string())
@@ -184,6 +184,9 @@ impl From<DeviceError> for Failure {
             DeviceError::Exists(_) => "It is ready: nothing is to be done.",
             DeviceError::Missing(_) => {
                 "Set this device up: handfast vault join, or handfast-authenticator init"
+            }
+            DeviceError::OtherVault(_) => {
+                "Give the vault that this device was set up in with --vault; nothing was changed."
             }
             DeviceError::OtherMachine(_) => {
                 "Remove it here and set this device up; passkeys come with the vault, the trust group with: handfast link"

@@ -1,6 +1,7 @@
 use handfast_proto::trust::Method;
 use serde_json::{Value, json};
 
+use crate::engine::printable;
 use crate::group::Status;
 
 /// Tells a person who is in the trust group; `none` is said where there is no group.
@@ -20,7 +21,8 @@ pub fn group_words(status: &Status, none: &str) -> String {
             Some(_) => "joined nearby",
         };
         let this = if member.is_this { " (this device)" } else { "" };
-        words.push_str(&format!("\n  {}{this}: {how}", member.name));
+        let name = printable(member.name.as_str());
+        words.push_str(&format!("\n  {name}{this}: {how}"));
     }
     words
 }

@@ -42,9 +42,14 @@ pub fn home(vault: Option<PathBuf>) -> Result<Home, Failure> {
 
 /// Returns the folder that is the air of the simulated radio when none is named.
 pub fn default_air() -> PathBuf {
-    std::env::var_os("XDG_RUNTIME_DIR")
-        .map_or_else(std::env::temp_dir, PathBuf::from)
-        .join("handfast-air")
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) => PathBuf::from(folder).join("handfast-air"),
+        None => {
+            let user = std::env::var("USER").unwrap_or_default();
+            let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
+            std::env::temp_dir().join(format!("handfast-air-{user}"))
+        }
+    }
 }
 
 fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
@@ -232,11 +237,14 @@ pub fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Authenticator, Fai
 /// Leaves this device's entry in the vault, and brings folder and own copies together.
 fn recorded(mut vault: Vault, mut device: DeviceStore) -> Result<Authenticator, Failure> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = since.unwrap_or_default().as_secs();
     vault.record_device(VaultDevice {
         id: device.id(),
         name: device.name().clone(),
-        since: since.unwrap_or_default().as_secs(),
+        since: now,
     })?;
     group::refresh(&mut vault, &mut device, &mut OsRng)?;
-    Ok(Authenticator { vault, device })
+    let mut authenticator = Authenticator { vault, device };
+    authenticator.tidy(&mut OsRng, now)?;
+    Ok(authenticator)
 }

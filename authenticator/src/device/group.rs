@@ -1,13 +1,48 @@
 //! The device's trust group: its secret, and the device's own copies of the group's files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use handfast_proto::cbor::{Map, Value};
 use handfast_proto::cose::{CoseKey, KeyId};
 use handfast_proto::trust::entry::{Anchor, EntryHash, Members, SignedEntry};
 use handfast_proto::trust::wrap::{open_key, seal_key};
-use handfast_proto::trust::{DeviceId, Epoch, GroupId, GroupKey, GroupSecret};
+use handfast_proto::trust::{DeviceId, Epoch, GroupId, GroupKey, GroupSecret, KeyMetadata};
 use rand_core::CryptoRngCore;
+
+/// What a device has taken in of the files of its group in the vault's folder.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// The folder's version that was taken in as a whole, with nothing left to publish.
+    version: Option<u64>,
+    /// What each file was, by its own version.
+    pub(crate) files: HashMap<PathBuf, (u64, File)>,
+}
+
+/// What a file of the folder is to this device.
+#[derive(Clone)]
+pub(crate) enum File {
+    /// A member entry of its group.
+    Entry(Box<SignedEntry>),
+    /// Nothing of its group.
+    Foreign,
+    /// A key of its group, as far as it was published.
+    Key(KeyId, KeyMetadata),
+}
+
+impl Seen {
+    pub(crate) fn is_at(&self, version: u64) -> bool {
+        self.version == Some(version)
+    }
+
+    pub(crate) fn set_version(&mut self, version: u64) {
+        self.version = Some(version);
+    }
+
+    pub(crate) fn forget_version(&mut self) {
+        self.version = None;
+    }
+}
 
 pub(crate) struct Group {
     pub(crate) id: GroupId,
@@ -33,7 +68,16 @@ impl Group {
 
     /// Returns the members as this device knows them.
     pub(crate) fn members(&self, this: DeviceId) -> Members {
-        let entries: Vec<SignedEntry> = self.entries.values().cloned().collect();
+        self.members_among(&self.entries, this)
+    }
+
+    /// Returns the members as these entries tell.
+    pub(crate) fn members_among(
+        &self,
+        entries: &BTreeMap<EntryHash, SignedEntry>,
+        this: DeviceId,
+    ) -> Members {
+        let entries: Vec<SignedEntry> = entries.values().cloned().collect();
         Members::read(
             &entries,
             self.id,
@@ -85,7 +129,7 @@ impl Group {
 
     pub(super) fn parse(map: &Map) -> Option<Self> {
         let id = GroupId(map.int(1)?.as_bytes()?.try_into().ok()?);
-        let epoch = Epoch(map.int(2)?.as_u64()?.try_into().ok()?);
+        let epoch = Epoch::from_number(map.int(2)?.as_u64()?)?;
         let secret = GroupSecret::from_bytes(map.int(3)?.as_bytes()?.try_into().ok()?);
         let signer = CoseKey::parse(map.int(4)?.as_bytes()?).ok()?;
         let mut group = Self::new(id, epoch, secret, signer);

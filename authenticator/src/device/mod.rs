@@ -1,44 +1,38 @@
 //! The device store: what is this device's own and is never synced. It is sealed under the vault
 //! key and a local salt, and bound to this machine.
 
+mod file;
 mod group;
 mod pin;
 
 use std::fmt;
 use std::fs;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
-use handfast_proto::cbor::{self, Map, Value};
+use handfast_proto::cbor::{Map, SecretMap};
 use handfast_proto::trust::identity::IdentityError;
 use handfast_proto::trust::{DeviceId, DeviceKeys, DeviceName};
-use hkdf::Hkdf;
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
-pub(crate) use group::Group;
+pub(crate) use group::{File, Group, Seen};
 pub use pin::{Pin, PinError, TRIES};
 
+use self::file::StoreFile;
 use self::pin::PinVerifier;
-use crate::disk::write_atomically;
+use crate::disk::make_folder;
 use crate::passphrase::{StretchError, Stretching};
 use crate::vault::Vault;
-
-const FILE: &str = "device.handfast";
-const KIND: &str = "handfast-device";
-const FORMAT: u64 = 1;
 
 /// Why a device store cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// It is damaged, or of another vault.
-    #[error("the device store {} is damaged, or belongs to another vault", .0.display())]
+    /// It is damaged.
+    #[error("the device store {} is damaged", .0.display())]
     Damaged(PathBuf),
     /// There is one already.
     #[error("this device has a device store in {} already", .0.display())]
@@ -63,6 +57,9 @@ pub enum DeviceError {
     /// It was copied here.
     #[error("the device store {} was made on another machine; device keys are never copied", .0.display())]
     OtherMachine(PathBuf),
+    /// It belongs to another vault.
+    #[error("the device store {} belongs to another vault", .0.display())]
+    OtherVault(PathBuf),
     /// The PIN cannot be stretched.
     #[error("the PIN cannot be kept: {0}")]
     Stretch(#[from] StretchError),
@@ -81,15 +78,16 @@ impl MachineId {
     pub fn of_this_machine() -> Result<Self, DeviceError> {
         let path = Path::new("/etc/machine-id");
         match fs::read(path) {
-            Ok(bytes) => Ok(Self::from_bytes(bytes.trim_ascii())),
-            // Some containers have none: then the name that the kernel has for this boot's host.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let host = Path::new("/proc/sys/kernel/hostname");
-                let bytes = fs::read(host).map_err(at(host))?;
-                Ok(Self::from_bytes(bytes.trim_ascii()))
+            Ok(bytes) if is_machine_id(bytes.trim_ascii()) => {
+                return Ok(Self::from_bytes(bytes.trim_ascii()));
             }
-            Err(error) => Err(at(path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(path)(error)),
+            // Images and some containers have none, or one that is not filled in, the same for all.
+            _ => {}
         }
+        let host = Path::new("/proc/sys/kernel/hostname");
+        let bytes = fs::read(host).map_err(at(host))?;
+        Ok(Self::from_bytes(bytes.trim_ascii()))
     }
 
     /// Takes any bytes as a machine's name.
@@ -102,6 +100,11 @@ impl MachineId {
                 .into(),
         )
     }
+}
+
+/// 32 hexadecimal digits, as machine-id(5) has them.
+fn is_machine_id(text: &[u8]) -> bool {
+    text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> DeviceError {
@@ -122,16 +125,16 @@ pub enum PinCheck {
     NotSet,
 }
 
-/// The open device store.
+/// The open device store. Several programs may have it open: each change is made on what is on disk
+/// at that moment.
 pub struct DeviceStore {
-    path: PathBuf,
-    salt: [u8; 32],
-    machine_tag: [u8; 16],
-    key: Zeroizing<[u8; 32]>,
+    file: StoreFile,
     keys: DeviceKeys,
     name: DeviceName,
     pin: Option<PinVerifier>,
     pub(crate) group: Option<Group>,
+    /// What of the vault's folder the group has taken in; only in memory.
+    pub(crate) seen: Seen,
 }
 
 impl DeviceStore {
@@ -147,25 +150,20 @@ impl DeviceStore {
         name: DeviceName,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<Self, DeviceError> {
-        let path = folder.join(FILE);
-        if path.exists() {
-            return Err(DeviceError::Exists(folder.to_owned()));
-        }
-        let mut salt = [0; 32];
-        rng.fill_bytes(&mut salt);
-        let (key, machine_tag) = derive(vault, &salt, machine);
-        let keys = DeviceKeys::generate(rng);
-        let store = Self {
-            path,
-            salt,
-            machine_tag,
-            key,
-            keys,
+        make_folder(folder).map_err(at(folder))?;
+        let mut store = Self {
+            file: StoreFile::new(folder, vault, machine, rng),
+            keys: DeviceKeys::generate(rng),
             name,
             pin: None,
             group: None,
+            seen: Seen::default(),
         };
-        store.save(rng)?;
+        let _lock = store.file.lock()?;
+        if StoreFile::exists(folder) {
+            return Err(DeviceError::Exists(folder.to_owned()));
+        }
+        store.write(rng)?;
         Ok(store)
     }
 
@@ -175,63 +173,21 @@ impl DeviceStore {
     ///
     /// [`DeviceError`].
     pub fn open(folder: &Path, vault: &Vault, machine: &MachineId) -> Result<Self, DeviceError> {
-        let path = folder.join(FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(DeviceError::Missing(folder.to_owned()));
-            }
-            Err(error) => return Err(at(&path)(error)),
-        };
-        let damaged = || DeviceError::Damaged(path.clone());
-        let map = cbor::decode(&bytes)
-            .ok()
-            .and_then(Value::into_map)
-            .ok_or_else(damaged)?;
-        if map.int(1).and_then(Value::as_text) != Some(KIND) {
-            return Err(damaged());
-        }
-        match map.int(2).and_then(Value::as_u64) {
-            Some(FORMAT) => {}
-            Some(newer) if newer > FORMAT => return Err(DeviceError::NewerFormat(newer)),
-            _ => return Err(damaged()),
-        }
-        let outer = Outer::read(&map).ok_or_else(damaged)?;
-        let (key, machine_tag) = derive(vault, &outer.salt, machine);
-        let aad = public(&outer.salt, &outer.machine_tag).encode();
-        let payload = Payload {
-            msg: outer.sealed.as_slice(),
-            aad: &aad,
-        };
-        let opened = Aes256Gcm::new(key.as_ref().into())
-            .decrypt(Nonce::from_slice(&outer.nonce), payload)
-            .map(Zeroizing::new);
-        let Ok(plaintext) = opened else {
-            let same = bool::from(machine_tag.ct_eq(&outer.machine_tag));
-            return Err(if same {
-                damaged()
-            } else {
-                DeviceError::OtherMachine(path)
-            });
-        };
-        let content = cbor::decode(&plaintext).ok().and_then(Value::into_map);
-        let content = content.ok_or_else(damaged)?;
-        let (keys, name, pin, group) = read_content(&content).ok_or_else(damaged)?;
+        let (file, content) = StoreFile::open(folder, vault, machine)?;
+        let (keys, name, pin, group) = read_content(&content).ok_or_else(|| file.damaged())?;
         Ok(Self {
-            path,
-            salt: outer.salt,
-            machine_tag,
-            key,
+            file,
             keys,
             name,
             pin,
             group,
+            seen: Seen::default(),
         })
     }
 
     /// Returns whether there is a device store in a folder.
     pub fn exists(folder: &Path) -> bool {
-        folder.join(FILE).exists()
+        StoreFile::exists(folder)
     }
 
     /// Returns the device's keys.
@@ -270,46 +226,73 @@ impl DeviceStore {
         stretching: Stretching,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(), DeviceError> {
-        self.pin = Some(PinVerifier::new(pin, stretching, rng)?);
-        self.save(rng)
+        let verifier = PinVerifier::new(pin, stretching, rng)?;
+        let mut held = self.hold()?;
+        held.pin = Some(verifier);
+        held.save(rng)
     }
 
     /// Tries a PIN. The try is counted on disk before it is made, so that nobody gets more of them
-    /// by pulling the plug.
+    /// by pulling the plug or by trying in two programs at once.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Io`]; then nothing was tried.
+    /// [`DeviceError::Io`], when the try could not be counted and was not made, and
+    /// [`DeviceError::Stretch`].
     pub fn check_pin(
         &mut self,
         attempt: &str,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<PinCheck, DeviceError> {
-        let Some(pin) = &mut self.pin else {
+        let mut held = self.hold()?;
+        let Some(pin) = &mut held.pin else {
             return Ok(PinCheck::NotSet);
         };
         let Some(left) = pin.tries.checked_sub(1) else {
             return Ok(PinCheck::Blocked);
         };
         pin.tries = left;
-        let verifier = pin.clone();
-        self.save(rng)?;
-        if !verifier.matches(attempt) {
+        if let Err(error) = held.save(rng) {
+            held.set_tries(left.saturating_add(1));
+            return Err(error);
+        }
+        let right = match &held.pin {
+            Some(pin) => pin.matches(attempt)?,
+            None => false,
+        };
+        if !right {
             return Ok(if left == 0 {
                 PinCheck::Blocked
             } else {
                 PinCheck::Wrong(left)
             });
         }
-        if let Some(pin) = &mut self.pin {
-            pin.tries = TRIES;
-        }
-        self.save(rng)?;
+        held.set_tries(TRIES);
+        held.save(rng)?;
         Ok(PinCheck::Right)
     }
 
-    /// Writes the store durably.
-    pub(crate) fn save(&self, rng: &mut dyn CryptoRngCore) -> Result<(), DeviceError> {
+    fn set_tries(&mut self, tries: u8) {
+        if let Some(pin) = &mut self.pin {
+            pin.tries = tries;
+        }
+    }
+
+    /// Takes the store for a change: nobody else changes it meanwhile, and it is as it is on disk.
+    pub(crate) fn hold(&mut self) -> Result<Held<'_>, DeviceError> {
+        let lock = self.file.lock()?;
+        if let Some(content) = self.file.changed()? {
+            let content = read_content(&content).ok_or_else(|| self.file.damaged())?;
+            (self.keys, self.name, self.pin, self.group) = content;
+            self.seen = Seen::default();
+        }
+        Ok(Held {
+            store: self,
+            _lock: lock,
+        })
+    }
+
+    fn write(&mut self, rng: &mut dyn CryptoRngCore) -> Result<(), DeviceError> {
         let (dsk, mk) = self.keys.to_parts()?;
         let group = match &self.group {
             // A group that could not be written would be lost.
@@ -322,22 +305,7 @@ impl DeviceStore {
             .with(3, self.name.as_str())
             .with_some(4, self.pin.as_ref().map(PinVerifier::to_map))
             .with_some(5, group);
-        let content = Zeroizing::new(content.encode());
-        let mut nonce = [0; 12];
-        rng.fill_bytes(&mut nonce);
-        let public = public(&self.salt, &self.machine_tag);
-        let aad = public.encode();
-        let sealed = Aes256Gcm::new(self.key.as_ref().into())
-            .encrypt(
-                Nonce::from_slice(&nonce),
-                Payload {
-                    msg: &content,
-                    aad: &aad,
-                },
-            )
-            .map_err(|_| DeviceError::Damaged(self.path.clone()))?;
-        let file = public.with(5, nonce).with(6, sealed).encode();
-        write_atomically(&self.path, &file).map_err(at(&self.path))
+        self.file.write(&SecretMap::from(content), rng)
     }
 }
 
@@ -347,40 +315,32 @@ impl fmt::Debug for DeviceStore {
     }
 }
 
-struct Outer {
-    salt: [u8; 32],
-    machine_tag: [u8; 16],
-    nonce: [u8; 12],
-    sealed: Vec<u8>,
+/// The store, while nobody else can change it.
+pub(crate) struct Held<'a> {
+    store: &'a mut DeviceStore,
+    _lock: fs::File,
 }
 
-impl Outer {
-    fn read(map: &Map) -> Option<Self> {
-        Some(Self {
-            salt: map.int(3)?.as_bytes()?.try_into().ok()?,
-            machine_tag: map.int(4)?.as_bytes()?.try_into().ok()?,
-            nonce: map.int(5)?.as_bytes()?.try_into().ok()?,
-            sealed: map.int(6)?.as_bytes()?.to_vec(),
-        })
+impl Held<'_> {
+    /// Writes the store durably.
+    pub(crate) fn save(&mut self, rng: &mut dyn CryptoRngCore) -> Result<(), DeviceError> {
+        self.store.seen.forget_version();
+        self.store.write(rng)
     }
 }
 
-fn public(salt: &[u8; 32], machine_tag: &[u8; 16]) -> Map {
-    Map::new()
-        .with(1, KIND)
-        .with(2, FORMAT)
-        .with(3, salt)
-        .with(4, machine_tag)
+impl Deref for Held<'_> {
+    type Target = DeviceStore;
+
+    fn deref(&self) -> &DeviceStore {
+        self.store
+    }
 }
 
-/// The store's key, and a tag by which a store of another machine is told from a damaged one.
-fn derive(vault: &Vault, salt: &[u8; 32], machine: &MachineId) -> (Zeroizing<[u8; 32]>, [u8; 16]) {
-    let hkdf = Hkdf::<Sha256>::new(Some(salt), vault.key());
-    let (mut key, mut tag) = (Zeroizing::new([0; 32]), [0; 16]);
-    // The only error is a length above 8160 bytes.
-    let _ = hkdf.expand_multi_info(&[b"handfast-device/v1", &machine.0], key.as_mut());
-    let _ = hkdf.expand_multi_info(&[b"handfast-device-machine/v1", &machine.0], &mut tag);
-    (key, tag)
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut DeviceStore {
+        self.store
+    }
 }
 
 type Content = (DeviceKeys, DeviceName, Option<PinVerifier>, Option<Group>);

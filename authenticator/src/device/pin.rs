@@ -52,11 +52,10 @@ impl fmt::Debug for Pin {
 }
 
 /// What is kept of a PIN: its stretched form, and the tries that are left.
-#[derive(Clone)]
 pub(super) struct PinVerifier {
     salt: [u8; 16],
     stretching: Stretching,
-    hash: [u8; 32],
+    hash: Zeroizing<[u8; 32]>,
     pub(super) tries: u8,
 }
 
@@ -68,7 +67,7 @@ impl PinVerifier {
     ) -> Result<Self, StretchError> {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
-        let hash = *stretching.stretch(pin.0.as_bytes(), &salt)?;
+        let hash = stretching.stretch(pin.0.as_bytes(), &salt)?;
         Ok(Self {
             salt,
             stretching,
@@ -77,9 +76,9 @@ impl PinVerifier {
         })
     }
 
-    pub(super) fn matches(&self, pin: &str) -> bool {
-        let hash = self.stretching.stretch(pin.as_bytes(), &self.salt);
-        hash.is_ok_and(|hash| hash.ct_eq(&self.hash).into())
+    pub(super) fn matches(&self, pin: &str) -> Result<bool, StretchError> {
+        let hash = self.stretching.stretch(pin.as_bytes(), &self.salt)?;
+        Ok(hash.ct_eq(self.hash.as_ref()).into())
     }
 
     pub(super) fn to_map(&self) -> Map {
@@ -92,7 +91,7 @@ impl PinVerifier {
         Map::new()
             .with(1, self.salt)
             .with(2, parts)
-            .with(3, self.hash)
+            .with(3, *self.hash)
             .with(4, self.tries)
     }
 
@@ -106,7 +105,7 @@ impl PinVerifier {
         Some(Self {
             salt: map.int(1)?.as_bytes()?.try_into().ok()?,
             stretching: Stretching::new(memory, passes, lanes).ok()?,
-            hash: map.int(3)?.as_bytes()?.try_into().ok()?,
+            hash: Zeroizing::new(map.int(3)?.as_bytes()?.try_into().ok()?),
             tries: map.int(4)?.as_u64()?.try_into().ok()?,
         })
     }

@@ -26,12 +26,12 @@ impl Authenticator {
         let found = self.candidates(request);
         if found.is_empty() {
             // The person learns why nothing happens; the site learns no more than that.
-            self.ask(&Prompt::NoPasskey { rp_id }, session, turn);
+            self.ask(&Prompt::NoPasskey { rp_id }, session, turn)?;
             return Err(Status::NO_CREDENTIALS.into());
         }
         let accounts = found
             .iter()
-            .filter_map(|id| self.vault.passkey(id))
+            .filter_map(|id| self.vault.named(id))
             .map(|passkey| {
                 Account::new(
                     passkey.user_name.as_deref(),
@@ -45,19 +45,28 @@ impl Authenticator {
             accounts,
             shares_group_key: wants_key,
         };
-        let (chosen, verified) = approved(self.ask(&prompt, session, turn), verify)?;
+        let (chosen, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
         let chosen = found.get(chosen).ok_or(Status::OPERATION_DENIED)?;
         self.assert(request, chosen, wants_key, verified, turn)
     }
 
     fn candidates(&self, request: &get_assertion::Request) -> Vec<CredentialId> {
         let found = self.vault.passkeys_of(&request.rp_id).into_iter();
-        found
+        let found: Vec<CredentialId> = found
             .filter(|passkey| {
                 !request.has_allow_list || request.allow.contains(&passkey.credential_id)
             })
             .map(|passkey| passkey.credential_id.clone())
-            .collect()
+            .collect();
+        if !found.is_empty() {
+            return found;
+        }
+        // A site that names only a replaced passkey never heard of the one in its place.
+        let named = request.allow.iter().filter(|id| {
+            let passkey = self.vault.named(id);
+            passkey.is_some_and(|passkey| passkey.rp_id == request.rp_id)
+        });
+        named.cloned().collect()
     }
 
     fn assert(
@@ -68,7 +77,7 @@ impl Authenticator {
         verified: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
-        let passkey = self.vault.passkey(id).ok_or(Status::NO_CREDENTIALS)?;
+        let passkey = self.vault.named(id).ok_or(Status::NO_CREDENTIALS)?;
         let key = passkey.key().map_err(Refused::storage)?;
         let tuple = tuple(&passkey.rp_id, id, &passkey.user_handle);
         let user = UserEntity {

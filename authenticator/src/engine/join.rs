@@ -1,6 +1,9 @@
 use handfast_proto::ctap2::Status;
+use handfast_proto::trust::DeviceId;
 use handfast_proto::trust::Method;
 use handfast_proto::trust::join::{AwaitingMerge, Granter, JoinError, OfferedGroup, PendingGrant};
+
+use rand_core::CryptoRngCore;
 
 use super::{Authenticator, Prompt, Refused, Session, Turn, approved, printable};
 use crate::group;
@@ -82,6 +85,7 @@ impl Authenticator {
             device: printable(confirmed.joiner().name.as_str()),
             code: confirmed.code().to_string(),
             simulated: session.context.method == Some(Method::Simulated),
+            since: self.known_since(confirmed.joiner().device),
         };
         if !self.device.has_pin() {
             return Err(Refused::noted(
@@ -89,7 +93,7 @@ impl Authenticator {
                 "Nobody joins without a PIN on this device",
             ));
         }
-        approved(self.ask(&prompt, session, turn), true)?;
+        approved(self.ask(&prompt, session, turn)?, true)?;
         let Some(group) = &self.device.group else {
             return Err(Status::OTHER.into());
         };
@@ -97,6 +101,40 @@ impl Authenticator {
         let sealed = confirmed.seal(&group.secret, &[], turn.rng);
         let (awaiting, reply) = sealed.map_err(refused)?;
         Ok((reply, Joining::Sealed(awaiting)))
+    }
+
+    /// Since when the vault knows a device, if it does.
+    fn known_since(&self, device: DeviceId) -> Option<u64> {
+        let mut devices = self.vault.devices();
+        devices
+            .find(|known| known.id == device)
+            .map(|known| known.since)
+    }
+
+    /// Ends a join that was not carried through. A device that got the secret is in, whether it
+    /// said so or not: it goes onto the list.
+    pub(super) fn abandon(
+        &mut self,
+        joining: Joining,
+        now: u64,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Option<String> {
+        let Joining::Sealed(awaiting) = joining else {
+            return None;
+        };
+        let joiner = awaiting.joiner().clone();
+        let name = printable(joiner.name.as_str());
+        let Self { vault, device } = self;
+        Some(
+            match group::commit_grant(vault, device, &joiner, Vec::new(), now, rng) {
+                Ok(()) => format!(
+                    "“{name}” left before the link was done, but has the group's secret: it is on the list of members"
+                ),
+                Err(error) => format!(
+                    "“{name}” left before the link was done, but has the group's secret, and could not be put on the list of members: {error}"
+                ),
+            },
+        )
     }
 
     fn merge_group(

@@ -41,7 +41,7 @@ impl Authenticator {
         };
         if request.exclude.iter().any(here) {
             // Only to a person who is there may a site learn that a passkey is.
-            let answer = self.ask(&Prompt::Excluded { rp_id }, session, turn);
+            let answer = self.ask(&Prompt::Excluded { rp_id }, session, turn)?;
             approved(answer, false)?;
             return Err(Status::CREDENTIAL_EXCLUDED.into());
         }
@@ -52,7 +52,7 @@ impl Authenticator {
             account: Account::new(user.name.as_deref(), user.display_name.as_deref()),
             shares_group_key: wants_key,
         };
-        let (_, verified) = approved(self.ask(&prompt, session, turn), verify)?;
+        let (_, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
         self.create(request, algorithm, wants_key, verified, turn)
     }
 

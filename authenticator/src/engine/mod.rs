@@ -6,13 +6,15 @@ mod make_credential;
 mod prompt;
 
 use handfast_proto::cose::{Algorithm, KeyId};
-use handfast_proto::ctap2::{Command, Status, get_info};
+use handfast_proto::ctap2::{Command, Status, command, get_info};
 use handfast_proto::extension::cmtg_key;
 use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
 use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
 use rand_core::CryptoRngCore;
 
-pub use prompt::{Account, Answer, Computer, Person, PinPad, Prompt, printable, printable_text};
+pub use prompt::{
+    Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt, printable, printable_text,
+};
 
 use self::join::Joining;
 use self::prompt::StorePin;
@@ -58,6 +60,21 @@ pub struct Reply {
 pub struct Session {
     context: Context,
     joining: Joining,
+    conclusion: Conclusion,
+}
+
+/// What came of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Conclusion {
+    /// What was asked for last was done: signed, made, or joined.
+    Done,
+    /// Nothing was asked for that a person decides, or a join was begun and left.
+    Nothing {
+        /// What the owner should know of it.
+        note: Option<String>,
+    },
+    /// What was asked for last was not done.
+    Refused(Status),
 }
 
 /// Everything that a request needs.
@@ -73,7 +90,40 @@ impl Authenticator {
         Session {
             context,
             joining: Joining::None,
+            conclusion: Conclusion::Nothing { note: None },
         }
+    }
+
+    /// Ends a session, however it ended, and tells what came of it.
+    pub fn conclude(
+        &mut self,
+        session: Session,
+        rng: &mut dyn CryptoRngCore,
+        now: u64,
+    ) -> Conclusion {
+        match (session.joining, session.conclusion) {
+            (Joining::Sealed(pending), Conclusion::Nothing { .. }) => Conclusion::Nothing {
+                note: self.abandon(Joining::Sealed(pending), now, rng),
+            },
+            (_, conclusion) => conclusion,
+        }
+    }
+
+    /// Deletes passkeys that were replaced long ago, and retires their keys of the trust group.
+    ///
+    /// # Errors
+    ///
+    /// [`group::GroupError`].
+    pub fn tidy(&mut self, rng: &mut dyn CryptoRngCore, now: u64) -> Result<(), group::GroupError> {
+        let gone = self.vault.bury(now)?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let passkeys = gone.iter().filter_map(|id| self.vault.any(id));
+        let tuples: Vec<KeyTuple> = passkeys
+            .map(|gone| tuple(&gone.rp_id, &gone.credential_id, &gone.user_handle))
+            .collect();
+        group::retire(&mut self.vault, &mut self.device, &tuples, rng)
     }
 
     /// Returns the answer of authenticatorGetInfo, without a status byte.
@@ -115,6 +165,7 @@ impl Authenticator {
                     _ => Err(Status::INVALID_COMMAND.into()),
                 }
             });
+        session.note(request.first().copied(), answered.as_ref().err());
         match answered {
             Ok(cbor) => Reply {
                 bytes: [&[Status::OK.0], cbor.as_slice()].concat(),
@@ -134,12 +185,22 @@ impl Authenticator {
     }
 
     /// Asks the person.
-    fn ask(&mut self, prompt: &Prompt<'_>, session: &Session, turn: &mut Turn<'_>) -> Answer {
+    fn ask(
+        &mut self,
+        prompt: &Prompt<'_>,
+        session: &Session,
+        turn: &mut Turn<'_>,
+    ) -> Result<Answer, Refused> {
         let mut pin = StorePin {
             device: &mut self.device,
             rng: turn.rng,
+            failed: None,
         };
-        turn.person.ask(prompt, session.context.computer, &mut pin)
+        let answer = turn.person.ask(prompt, session.context.computer, &mut pin);
+        match pin.failed {
+            Some(error) => Err(Refused::storage(error)),
+            None => Ok(answer),
+        }
     }
 
     /// Prepares the trust-group key of a passkey, if the request wants it. Without one the
@@ -156,6 +217,20 @@ impl Authenticator {
         }
         let Self { vault, device } = self;
         group::key_for(vault, device, tuple, algorithm, turn.now, turn.rng).ok()
+    }
+}
+
+impl Session {
+    /// Notes what came of a request.
+    fn note(&mut self, command: Option<u8>, refused: Option<&Refused>) {
+        self.conclusion = match (command, refused, &self.joining) {
+            (Some(command::GET_INFO), _, _) => return,
+            (_, Some(refused), _) => Conclusion::Refused(refused.status),
+            (Some(command::TRUST_GROUP), None, Joining::Offered(_) | Joining::Sealed(_)) => {
+                Conclusion::Nothing { note: None }
+            }
+            (_, None, _) => Conclusion::Done,
+        };
     }
 }
 
@@ -197,6 +272,7 @@ fn approved(answer: Answer, needs_verification: bool) -> Result<(usize, bool), S
         Answer::Approved { .. } | Answer::Refused => Err(Status::OPERATION_DENIED),
         Answer::NoAnswer => Err(Status::USER_ACTION_TIMEOUT),
         Answer::Blocked => Err(Status::UV_BLOCKED),
+        Answer::WrongPin => Err(Status::UV_INVALID),
     }
 }
 

@@ -3,7 +3,7 @@
 use handfast_proto::ids::RpId;
 use rand_core::CryptoRngCore;
 
-use crate::device::{DeviceStore, PinCheck};
+use crate::device::{DeviceError, DeviceStore, PinCheck};
 
 /// An account as a person tells it from others.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,12 +28,8 @@ impl Account {
 /// Makes a text from outside fit for one line: without control characters and those that turn or
 /// hide text, and not longer than 64 characters.
 pub fn printable(text: &str) -> String {
-    printable_text(text)
-        .chars()
-        .take(64)
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    let short: String = printable_text(text).chars().take(64).collect();
+    short.trim().to_owned()
 }
 
 /// Makes a text from outside printable like [`printable`], at any length.
@@ -46,7 +42,6 @@ pub fn printable_text(text: &str) -> String {
     };
     text.chars()
         .filter(|c| !unseen(*c))
-        .take(64)
         .collect::<String>()
         .trim()
         .to_owned()
@@ -88,6 +83,9 @@ pub enum Prompt<'a> {
         code: String,
         /// Whether the radio was simulated.
         simulated: bool,
+        /// Since when the vault knows the device, seconds since 1970; nothing if it does not, or
+        /// not yet.
+        since: Option<u64>,
     },
     /// There is no passkey for the site.
     NoPasskey {
@@ -121,6 +119,8 @@ pub enum Answer {
     NoAnswer,
     /// No.
     Refused,
+    /// The PIN was wrong, as often as it was asked for.
+    WrongPin,
 }
 
 /// Checks PINs for who asks a person.
@@ -129,8 +129,16 @@ pub trait PinPad {
     fn is_set(&self) -> bool;
 
     /// Tries a PIN; a wrong one is counted.
-    fn check(&mut self, pin: &str) -> PinCheck;
+    ///
+    /// # Errors
+    ///
+    /// [`PinUnavailable`]: whatever is answered then, the request fails, with the reason.
+    fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable>;
 }
+
+/// A PIN could not be tried, for a reason of this device's; no try was lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PinUnavailable;
 
 /// Asks a person: on a terminal, in a window, by a test.
 pub trait Person {
@@ -142,6 +150,7 @@ pub trait Person {
 pub(super) struct StorePin<'a> {
     pub(super) device: &'a mut DeviceStore,
     pub(super) rng: &'a mut dyn CryptoRngCore,
+    pub(super) failed: Option<DeviceError>,
 }
 
 impl PinPad for StorePin<'_> {
@@ -149,10 +158,10 @@ impl PinPad for StorePin<'_> {
         self.device.has_pin()
     }
 
-    fn check(&mut self, pin: &str) -> PinCheck {
-        // A try that could not be counted is no try.
-        self.device
-            .check_pin(pin, self.rng)
-            .unwrap_or(PinCheck::Blocked)
+    fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable> {
+        self.device.check_pin(pin, self.rng).map_err(|error| {
+            self.failed = Some(error);
+            PinUnavailable
+        })
     }
 }

@@ -25,22 +25,13 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use super::person::{Asking, Voice};
-use crate::engine::{Authenticator, Computer, Context, Reply, Session};
+use crate::engine::{Authenticator, Computer, Conclusion, Context, Reply, Session};
 
 /// The relay that this phone uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Relay {
     pub(crate) url: RelayUrl,
     pub(crate) domain: TunnelDomain,
-}
-
-/// How a ceremony ended well.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Outcome {
-    /// Every answer was OK.
-    Approved,
-    /// The last answer was not.
-    Refused(u8),
 }
 
 /// Why a ceremony did not end well.
@@ -83,7 +74,6 @@ struct Running<'a> {
     advertising: Option<Advertising>,
     engine: Option<JoinHandle<Answered>>,
     session: Option<Session>,
-    last: u8,
     voice: Voice,
     open_error: Option<OpenError>,
 }
@@ -96,7 +86,7 @@ impl Phone {
         invitation: ScannedInvitation,
         voice: Voice,
         ask: impl Fn(Arc<AtomicBool>) -> Asking,
-    ) -> Result<Outcome, ServeError> {
+    ) -> Result<Conclusion, ServeError> {
         let get_info = self
             .authenticator
             .as_ref()
@@ -116,7 +106,6 @@ impl Phone {
             advertising: None,
             engine: None,
             session: None,
-            last: 0,
             voice,
             open_error: None,
         };
@@ -125,19 +114,36 @@ impl Phone {
         withdrawn.store(true, Ordering::Relaxed);
         // The engine's thread has the vault: it must come back before the next ceremony.
         if let Some(engine) = running.engine.take() {
-            let (authenticator, ..) = engine.await.map_err(|_| ServeError::Stopped)?;
+            let (authenticator, session, _) = engine.await.map_err(|_| ServeError::Stopped)?;
             running.phone.authenticator = Some(authenticator);
+            running.session = Some(session);
         }
-        ended
+        let conclusion = running.conclude();
+        ended.map(|()| conclusion)
     }
 }
 
 impl Running<'_> {
+    /// Ends the engine's session, and tells what its owner should know.
+    fn conclude(&mut self) -> Conclusion {
+        let ended = self.phone.authenticator.as_mut().zip(self.session.take());
+        let conclusion = match ended {
+            Some((authenticator, session)) => {
+                authenticator.conclude(session, &mut OsRng, now(self.begin).unix)
+            }
+            None => Conclusion::Nothing { note: None },
+        };
+        if let Conclusion::Nothing { note: Some(note) } = &conclusion {
+            self.voice.say(note, json!({"event": "note", "text": note}));
+        }
+        conclusion
+    }
+
     async fn run(
         &mut self,
         ask: &impl Fn(Arc<AtomicBool>) -> Asking,
         withdrawn: &Arc<AtomicBool>,
-    ) -> Result<Outcome, ServeError> {
+    ) -> Result<(), ServeError> {
         loop {
             if let Some(action) = self.ceremony.poll_action() {
                 self.act(action).await?;
@@ -204,7 +210,7 @@ impl Running<'_> {
         event: PhoneEvent,
         ask: &impl Fn(Arc<AtomicBool>) -> Asking,
         withdrawn: &Arc<AtomicBool>,
-    ) -> Option<Result<Outcome, ServeError>> {
+    ) -> Option<Result<(), ServeError>> {
         match event {
             PhoneEvent::Advertising => {
                 self.voice
@@ -247,10 +253,7 @@ impl Running<'_> {
             }
             PhoneEvent::Lapsed => withdrawn.store(true, Ordering::Relaxed),
             PhoneEvent::Finished => {
-                return Some(Ok(match self.last {
-                    0 => Outcome::Approved,
-                    status => Outcome::Refused(status),
-                }));
+                return Some(Ok(()));
             }
             PhoneEvent::Failed(error) => {
                 return Some(Err(match (error, self.open_error.take()) {
@@ -294,8 +297,7 @@ impl Running<'_> {
                 let (authenticator, session, reply) = answered.map_err(|_| ServeError::Stopped)?;
                 self.phone.authenticator = Some(authenticator);
                 self.session = Some(session);
-                self.last = reply.bytes.first().copied().unwrap_or_default();
-                info!(status = self.last, bytes = reply.bytes.len(), "the answer goes out");
+                info!(status = reply.bytes.first(), bytes = reply.bytes.len(), "the answer goes out");
                 if let Some(note) = reply.note {
                     self.voice.say(&note, json!({"event": "note", "text": note}));
                 }

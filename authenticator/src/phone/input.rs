@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stdin;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
 
 /// How often a waiting reader looks whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -14,10 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LONGEST: usize = 16 * 1024;
 
 /// What was typed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(PartialEq)]
 pub(crate) enum Typed {
     /// A line, without its end.
-    Line(String),
+    Line(Zeroizing<String>),
     /// Nothing will come any more.
     End,
     /// Nothing came in time.
@@ -27,9 +28,9 @@ pub(crate) enum Typed {
 }
 
 /// Standard input.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Input {
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     ended: bool,
 }
 
@@ -60,16 +61,19 @@ impl Input {
         self.line(limit, withdrawn)
     }
 
-    fn take_line(&mut self) -> Option<String> {
+    fn take_line(&mut self) -> Option<Zeroizing<String>> {
         let end = match self.buffer.iter().position(|&byte| byte == b'\n') {
             Some(end) => end,
             None if self.ended && !self.buffer.is_empty() => self.buffer.len(),
             None if self.buffer.len() > LONGEST => self.buffer.len(),
             None => return None,
         };
-        let rest = self.buffer.split_off(self.buffer.len().min(end + 1));
-        let line = std::mem::replace(&mut self.buffer, rest);
-        Some(String::from_utf8_lossy(&line).trim().to_owned())
+        let end = self.buffer.len().min(end + 1);
+        let rest = self.buffer.split_off(end);
+        let line = std::mem::replace(&mut self.buffer, Zeroizing::new(rest));
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        Some(Zeroizing::new(String::from_utf8_lossy(line).into_owned()))
     }
 
     fn wait_and_read(&mut self) {

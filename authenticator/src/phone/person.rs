@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::input::{Input, Typed};
 use crate::device::PinCheck;
-use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt};
+use crate::engine::{Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt};
 
 /// How long a prompt waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ impl Person for Asking {
             let verified = self
                 .pin
                 .as_deref()
-                .is_some_and(|p| pin.check(p) == PinCheck::Right);
+                .is_some_and(|p| pin.check(p) == Ok(PinCheck::Right));
             return Answer::Approved {
                 account: 0,
                 verified,
@@ -171,7 +171,7 @@ impl Asking {
                 None => {
                     self.ask_for("PIN of this device (Enter to refuse): ");
                     match input.secret(Some(PATIENCE), &self.withdrawn) {
-                        Typed::Line(line) => Zeroizing::new(line),
+                        Typed::Line(line) => line,
                         other => return Err(other),
                     }
                 }
@@ -180,17 +180,19 @@ impl Asking {
                 return Ok(Answer::Refused);
             }
             match pin.check(&typed) {
-                PinCheck::Right => {
+                // The engine knows why, and says so.
+                Err(PinUnavailable) => return Ok(Answer::Refused),
+                Ok(PinCheck::Right) => {
                     return Ok(Answer::Approved {
                         account,
                         verified: true,
                     });
                 }
-                PinCheck::Wrong(left) => self.voice.say(
+                Ok(PinCheck::Wrong(left)) => self.voice.say(
                     &format!("Wrong PIN; {left} tries left."),
                     json!({"event": "wrong-pin", "tries_left": left}),
                 ),
-                PinCheck::Blocked | PinCheck::NotSet => {
+                Ok(PinCheck::Blocked | PinCheck::NotSet) => {
                     self.voice.say(
                         "The PIN is blocked. Set a new one with: handfast-authenticator pin",
                         json!({"event": "pin-blocked"}),
@@ -202,12 +204,12 @@ impl Asking {
                 break;
             }
         }
-        Ok(Answer::Refused)
+        Ok(Answer::WrongPin)
     }
 
     fn line(&self, input: &mut Input) -> Result<String, Typed> {
         match input.line(Some(PATIENCE), &self.withdrawn) {
-            Typed::Line(line) => Ok(line),
+            Typed::Line(line) => Ok(line.trim().to_owned()),
             other => Err(other),
         }
     }
@@ -301,7 +303,12 @@ fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
             device,
             code,
             simulated,
+            since,
         } => {
+            let known = match since {
+                Some(_) => "This computer is one that opened your vault before.",
+                None => "Your vault has not seen this computer before, or has not heard of it yet.",
+            };
             let spaced: String = code.chars().flat_map(|c| [c, ' ']).collect();
             let radio = match simulated {
                 true => "\nThe radio is simulated: it proves nothing, and the group will say so.",
@@ -309,7 +316,7 @@ fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
             };
             format!(
                 "{}\n“{device}” wants to join your trust group. It will get the keys by which sites \
-                 know your own devices.{radio}",
+                 know your own devices.\n{known}{radio}",
                 frame(spaced.trim())
             )
         }
@@ -345,8 +352,12 @@ fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
             device,
             code,
             simulated,
+            since,
         } => {
-            json!({"kind": "join", "device": device, "code": code, "simulated": simulated})
+            json!({
+                "kind": "join", "device": device, "code": code, "simulated": simulated,
+                "known_since": since,
+            })
         }
     };
     event["event"] = "prompt".into();

@@ -23,11 +23,14 @@ pub use passkey::Passkey;
 
 use self::header::{Header, VaultKey};
 use self::sealed::{Fault, FileKey, Kind};
-use crate::disk::{is_hidden, random_name, write_atomically};
+use crate::disk::{is_hidden, random_name, write_atomically, write_new};
 use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
 const HEADER: &str = "vault.handfast";
+
+/// How long a passkey is kept that another has replaced, in seconds: 30 days.
+const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
 
 /// A folder's time of change is trusted to tell every change once it is this old.
 const GRAIN: Duration = Duration::from_secs(2);
@@ -109,7 +112,8 @@ pub struct Vault {
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
     by_rp: HashMap<RpId, Vec<CredentialId>>,
     devices: BTreeMap<DeviceId, VaultDevice>,
-    group: BTreeMap<PathBuf, Vec<u8>>,
+    group: BTreeMap<PathBuf, (u64, Vec<u8>)>,
+    group_version: u64,
     damaged: BTreeMap<PathBuf, &'static str>,
 }
 
@@ -129,7 +133,7 @@ impl Vault {
         rng: &mut dyn CryptoRngCore,
     ) -> Result<Self, VaultError> {
         let path = folder.join(HEADER);
-        if path.exists() {
+        if Self::exists(folder) {
             return Err(VaultError::Exists(folder.to_owned()));
         }
         let (mut id, mut salt, mut key) = ([0; 16], [0; 16], Zeroizing::new([0; 32]));
@@ -147,7 +151,11 @@ impl Vault {
             for_tests,
         };
         let bytes = header.seal(passphrase, &key, rng)?;
-        write_atomically(&path, &bytes).map_err(at(&path))?;
+        // A header that a file sync brought meanwhile is the key to everything: it stays.
+        write_new(&path, &bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => VaultError::Exists(folder.to_owned()),
+            _ => at(&path)(error),
+        })?;
         Self::with_key(folder, header, key)
     }
 
@@ -157,14 +165,8 @@ impl Vault {
     ///
     /// [`VaultError`]. Damaged files other than the header are no error: see [`Self::damaged`].
     pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
-        let path = folder.join(HEADER);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(VaultError::Missing(folder.to_owned()));
-            }
-            Err(error) => return Err(at(&path)(error)),
-        };
+        let path = header_path(folder).ok_or_else(|| VaultError::Missing(folder.to_owned()))?;
+        let bytes = fs::read(&path).map_err(at(&path))?;
         let (header, wrapped) = Header::parse(&bytes)?;
         let key = header.open(&wrapped, passphrase)?;
         Self::with_key(folder, header, key)
@@ -172,7 +174,7 @@ impl Vault {
 
     /// Returns whether there is a vault in a folder.
     pub fn exists(folder: &Path) -> bool {
-        folder.join(HEADER).exists()
+        header_path(folder).is_some()
     }
 
     fn with_key(folder: &Path, header: Header, key: VaultKey) -> Result<Self, VaultError> {
@@ -187,6 +189,7 @@ impl Vault {
             by_rp: HashMap::new(),
             devices: BTreeMap::new(),
             group: BTreeMap::new(),
+            group_version: 0,
             damaged: BTreeMap::new(),
         };
         vault.refresh()?;
@@ -227,7 +230,11 @@ impl Vault {
                 None => self.settled.remove(&folder),
             };
         }
+        let before = self.group.len();
         self.group.retain(|path, _| path.exists());
+        if self.group.len() != before {
+            self.group_version += 1;
+        }
         self.damaged.retain(|path, _| path.exists());
         Ok(())
     }
@@ -280,7 +287,7 @@ impl Vault {
                     .or_insert(device);
             }
             Kind::Group => {
-                self.group.insert(path.to_owned(), plaintext.to_vec());
+                self.set_group(path.to_owned(), plaintext.to_vec());
             }
         }
         Ok(())
@@ -366,10 +373,40 @@ impl Vault {
 
     /// Returns a passkey that can be used.
     pub fn passkey(&self, id: &CredentialId) -> Option<&Passkey> {
+        self.named(id).filter(|passkey| passkey.is_usable())
+    }
+
+    /// Returns a passkey that can be used, or one that was replaced and is kept: the answer that
+    /// told the site of the new one may have been lost, and then the site knows this one only.
+    pub fn named(&self, id: &CredentialId) -> Option<&Passkey> {
         self.passkeys
             .get(id)
             .map(|(passkey, _)| passkey)
-            .filter(|passkey| passkey.is_usable())
+            .filter(|passkey| passkey.deleted_at.is_none())
+    }
+
+    /// Deletes the passkeys that were replaced more than 30 days ago, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`].
+    pub fn bury(&mut self, now: u64) -> Result<Vec<CredentialId>, VaultError> {
+        let old = |passkey: &Passkey| {
+            let replaced = passkey.replaced_at.filter(|_| passkey.deleted_at.is_none());
+            replaced.is_some_and(|at| now.saturating_sub(at) > KEPT_AFTER_REPLACEMENT)
+        };
+        let passkeys = self.passkeys.values().map(|(passkey, _)| passkey);
+        let gone: Vec<CredentialId> = passkeys
+            .filter(|passkey| old(passkey))
+            .map(|passkey| passkey.credential_id.clone())
+            .collect();
+        gone.iter().try_for_each(|id| self.delete(id, now))?;
+        Ok(gone)
+    }
+
+    /// Returns a passkey in whatever state it is.
+    pub(crate) fn any(&self, id: &CredentialId) -> Option<&Passkey> {
+        self.passkeys.get(id).map(|(passkey, _)| passkey)
     }
 
     /// Stores a passkey durably. Older passkeys of the same account are marked as replaced, after
@@ -478,7 +515,24 @@ impl Vault {
 
     /// Returns the content of the files in `group/`.
     pub fn group_files(&self) -> impl Iterator<Item = &[u8]> {
-        self.group.values().map(Vec::as_slice)
+        self.group.values().map(|(_, content)| content.as_slice())
+    }
+
+    /// Returns a number that changes with anything in `group/`.
+    pub(crate) fn group_version(&self) -> u64 {
+        self.group_version
+    }
+
+    /// Returns the files in `group/`, each with a number that changes with its content.
+    pub(crate) fn group_versions(&self) -> impl Iterator<Item = (&Path, u64, &[u8])> {
+        self.group
+            .iter()
+            .map(|(path, (version, content))| (path.as_path(), *version, content.as_slice()))
+    }
+
+    fn set_group(&mut self, path: PathBuf, content: Vec<u8>) {
+        self.group_version += 1;
+        self.group.insert(path, (self.group_version, content));
     }
 
     /// Publishes a file in `group/`.
@@ -490,7 +544,7 @@ impl Vault {
         let path = self.new_path(Kind::Group);
         let id = random_name();
         self.write(Kind::Group, id.as_bytes(), content, &path)?;
-        self.group.insert(path, content.to_vec());
+        self.set_group(path, content.to_vec());
         Ok(())
     }
 
@@ -507,7 +561,7 @@ impl Vault {
         let mut places: Vec<PathBuf> = self
             .group
             .iter()
-            .filter(|(_, content)| older(content))
+            .filter(|(_, (_, content))| older(content))
             .map(|(path, _)| path.clone())
             .collect();
         let Some(first) = places.pop() else {
@@ -515,7 +569,7 @@ impl Vault {
         };
         let id = random_name();
         self.write(Kind::Group, id.as_bytes(), content, &first)?;
-        self.group.insert(first, content.to_vec());
+        self.set_group(first, content.to_vec());
         for path in places {
             // A copy that stays is read and merged again: nothing depends on its removal.
             let _ = fs::remove_file(&path);
@@ -523,6 +577,24 @@ impl Vault {
         }
         Ok(())
     }
+}
+
+/// Finds the header: by its name, or by its content if a file sync gave it another.
+fn header_path(folder: &Path) -> Option<PathBuf> {
+    let usual = folder.join(HEADER);
+    if usual.exists() {
+        return Some(usual);
+    }
+    let files = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    let mut headers: Vec<_> = files
+        .filter(|path| path.is_file() && !is_hidden(path))
+        .filter(|path| fs::read(path).is_ok_and(|bytes| Header::parse(&bytes).is_ok()))
+        .collect();
+    headers.sort();
+    headers.into_iter().next()
 }
 
 fn parse_device(plaintext: &[u8]) -> Option<VaultDevice> {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use handfast_proto::cbor::{self, Map, Value};
+use handfast_proto::cbor::{Map, SecretMap, Value};
 use handfast_proto::cose::{Algorithm, CoseError, SigningKey};
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use zeroize::Zeroizing;
@@ -87,11 +87,11 @@ impl Passkey {
             .with(8, self.changed_at)
             .with_some(9, self.replaced_at)
             .with_some(10, self.deleted_at);
-        Zeroizing::new(map.encode())
+        SecretMap::from(map).encode()
     }
 
     pub(super) fn parse(id: &[u8], plaintext: &[u8]) -> Option<Self> {
-        let map = cbor::decode(plaintext).ok()?.into_map()?;
+        let map = SecretMap::decode(plaintext).ok()??;
         let pkcs8 = Zeroizing::new(map.int(6)?.as_bytes()?.to_vec());
         let text = |key| map.int(key).and_then(Value::as_text).map(str::to_owned);
         let credential_id = map.int(1)?.as_bytes()?;

@@ -44,6 +44,11 @@ pub(super) fn answered(status: Status) -> Failure {
             "Set a PIN on that device.",
             code::FAILURE,
         ),
+        Status::UV_INVALID => (
+            "The PIN was wrong",
+            "Nothing was signed; try again.",
+            code::FAILURE,
+        ),
         Status::UV_BLOCKED => (
             "The PIN of that device is blocked",
             "Set a new one there with: handfast-authenticator pin",

@@ -1,0 +1,240 @@
+//! The device store's file: sealed under the vault key and a local salt, bound to vault and machine.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use handfast_proto::cbor::{self, Map, SecretMap, Value};
+use hkdf::Hkdf;
+use rand_core::CryptoRngCore;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{DeviceError, MachineId, at};
+use crate::disk::write_atomically;
+use crate::vault::Vault;
+
+const NAME: &str = "device.handfast";
+const KIND: &str = "handfast-device";
+const FORMAT: u64 = 1;
+
+/// By which a version of the file is known without reading it: every version is a new file.
+type Stamp = (u64, u64, Option<SystemTime>);
+
+/// Where the store is, and what seals it.
+pub(super) struct StoreFile {
+    path: PathBuf,
+    binding: Binding,
+    key: Zeroizing<[u8; 32]>,
+    stamp: Option<Stamp>,
+}
+
+/// What everybody sees of the file: which salt, vault and machine it needs.
+#[derive(Clone, Copy, PartialEq)]
+struct Binding {
+    salt: [u8; 32],
+    machine: [u8; 16],
+    vault: [u8; 16],
+}
+
+impl Binding {
+    fn new(salt: [u8; 32], vault: &Vault, machine: &MachineId) -> Self {
+        Self {
+            salt,
+            machine: tag(&salt, &machine.0, b"handfast-device-machine/v1"),
+            vault: tag(&salt, &vault.id().0, b"handfast-device-vault/v1"),
+        }
+    }
+
+    fn public(&self) -> Map {
+        Map::new()
+            .with(1, KIND)
+            .with(2, FORMAT)
+            .with(3, self.salt)
+            .with(4, self.machine)
+            .with(5, self.vault)
+    }
+}
+
+fn tag(salt: &[u8; 32], name: &[u8], purpose: &[u8]) -> [u8; 16] {
+    let mut tag = [0; 16];
+    // The only error is a length above 8160 bytes.
+    let _ = Hkdf::<Sha256>::new(Some(salt), name).expand(purpose, &mut tag);
+    tag
+}
+
+fn sealing_key(vault: &Vault, salt: &[u8; 32], machine: &MachineId) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    let hkdf = Hkdf::<Sha256>::new(Some(salt), vault.key());
+    // The only error is a length above 8160 bytes.
+    let _ = hkdf.expand_multi_info(&[b"handfast-device/v1", &machine.0], key.as_mut());
+    key
+}
+
+impl StoreFile {
+    pub(super) fn exists(folder: &Path) -> bool {
+        folder.join(NAME).exists()
+    }
+
+    /// Prepares the file of a new device; nothing is written yet.
+    pub(super) fn new(
+        folder: &Path,
+        vault: &Vault,
+        machine: &MachineId,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Self {
+        let mut salt = [0; 32];
+        rng.fill_bytes(&mut salt);
+        Self {
+            path: folder.join(NAME),
+            binding: Binding::new(salt, vault, machine),
+            key: sealing_key(vault, &salt, machine),
+            stamp: None,
+        }
+    }
+
+    /// Opens the file of this device.
+    pub(super) fn open(
+        folder: &Path,
+        vault: &Vault,
+        machine: &MachineId,
+    ) -> Result<(Self, SecretMap), DeviceError> {
+        let path = folder.join(NAME);
+        let stamp = stamp(&path);
+        let outer = Outer::read(&path)?;
+        let ours = Binding::new(outer.binding.salt, vault, machine);
+        if !bool::from(ours.vault.ct_eq(&outer.binding.vault)) {
+            return Err(DeviceError::OtherVault(path));
+        }
+        if !bool::from(ours.machine.ct_eq(&outer.binding.machine)) {
+            return Err(DeviceError::OtherMachine(path));
+        }
+        let file = Self {
+            key: sealing_key(vault, &ours.salt, machine),
+            binding: ours,
+            path,
+            stamp,
+        };
+        let content = file.unseal(&outer)?;
+        Ok((file, content))
+    }
+
+    /// Keeps all other programs of this device from changing the file, until the value is dropped.
+    pub(super) fn lock(&self) -> Result<File, DeviceError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let lock = File::open(folder).map_err(at(folder))?;
+        lock.lock().map_err(at(folder))?;
+        Ok(lock)
+    }
+
+    /// Reads the file again, if another program has written it.
+    pub(super) fn changed(&mut self) -> Result<Option<SecretMap>, DeviceError> {
+        let stamp = stamp(&self.path);
+        if stamp.is_some() && stamp == self.stamp {
+            return Ok(None);
+        }
+        let outer = Outer::read(&self.path)?;
+        if outer.binding != self.binding {
+            return Err(DeviceError::Damaged(self.path.clone()));
+        }
+        let content = self.unseal(&outer)?;
+        self.stamp = stamp;
+        Ok(Some(content))
+    }
+
+    /// Writes the file durably.
+    pub(super) fn write(
+        &mut self,
+        content: &SecretMap,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), DeviceError> {
+        let mut nonce = [0; 12];
+        rng.fill_bytes(&mut nonce);
+        let public = self.binding.public();
+        let content = content.encode();
+        let payload = Payload {
+            msg: &content,
+            aad: &public.encode(),
+        };
+        let sealed = Aes256Gcm::new(self.key.as_ref().into())
+            .encrypt(Nonce::from_slice(&nonce), payload)
+            .map_err(|_| DeviceError::Damaged(self.path.clone()))?;
+        let file = public.with(6, nonce).with(7, sealed).encode();
+        write_atomically(&self.path, &file).map_err(at(&self.path))?;
+        self.stamp = stamp(&self.path);
+        Ok(())
+    }
+
+    fn unseal(&self, outer: &Outer) -> Result<SecretMap, DeviceError> {
+        let damaged = || DeviceError::Damaged(self.path.clone());
+        let payload = Payload {
+            msg: outer.sealed.as_slice(),
+            aad: &self.binding.public().encode(),
+        };
+        let plaintext = Aes256Gcm::new(self.key.as_ref().into())
+            .decrypt(Nonce::from_slice(&outer.nonce), payload)
+            .map(Zeroizing::new)
+            .map_err(|_| damaged())?;
+        SecretMap::decode(&plaintext)
+            .ok()
+            .flatten()
+            .ok_or_else(damaged)
+    }
+
+    pub(super) fn damaged(&self) -> DeviceError {
+        DeviceError::Damaged(self.path.clone())
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.modified().ok()))
+}
+
+struct Outer {
+    binding: Binding,
+    nonce: [u8; 12],
+    sealed: Vec<u8>,
+}
+
+impl Outer {
+    fn read(path: &Path) -> Result<Self, DeviceError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().unwrap_or(path);
+                return Err(DeviceError::Missing(folder.to_owned()));
+            }
+            Err(error) => return Err(at(path)(error)),
+        };
+        let damaged = || DeviceError::Damaged(path.to_owned());
+        let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
+        let map = map.ok_or_else(damaged)?;
+        if map.int(1).and_then(Value::as_text) != Some(KIND) {
+            return Err(damaged());
+        }
+        match map.int(2).and_then(Value::as_u64) {
+            Some(FORMAT) => {}
+            Some(newer) if newer > FORMAT => return Err(DeviceError::NewerFormat(newer)),
+            _ => return Err(damaged()),
+        }
+        Self::parts(&map).ok_or_else(damaged)
+    }
+
+    fn parts(map: &Map) -> Option<Self> {
+        Some(Self {
+            binding: Binding {
+                salt: map.int(3)?.as_bytes()?.try_into().ok()?,
+                machine: map.int(4)?.as_bytes()?.try_into().ok()?,
+                vault: map.int(5)?.as_bytes()?.try_into().ok()?,
+            },
+            nonce: map.int(6)?.as_bytes()?.try_into().ok()?,
+            sealed: map.int(7)?.as_bytes()?.to_vec(),
+        })
+    }
+}
