@@ -3,11 +3,12 @@
 use handfast_proto::auth_data::AuthenticatorData;
 use handfast_proto::ids::{CredentialId, UserHandle};
 
-use crate::client_data::{Expected, Rule, check as check_client_data};
+use crate::client_data::{Expected, check as check_client_data};
 use crate::cmtg::{self, Ceremony, Mode, Outcome};
 use crate::record::CredentialRecord;
 use crate::registration::check_auth_data;
 use crate::response::AuthenticationResponse;
+use crate::rule::Rule;
 
 /// For whom the attempt is.
 #[derive(Clone, Debug, PartialEq)]

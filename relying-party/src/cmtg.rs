@@ -31,9 +31,6 @@ pub enum CmtgFault {
     /// S1: the client's output is not what was signed.
     #[error("the client's trust-group key is not the one in the authenticator data")]
     ClientDiffers,
-    /// S1: one of the two places has a key and the other has not.
-    #[error("the trust-group key is in only one of its two places")]
-    OneSided,
     /// S3: not a strict COSE key.
     #[error("the trust-group key is not valid: {0}")]
     Key(CoseError),
@@ -43,12 +40,31 @@ pub enum CmtgFault {
     /// S1: the signed output is no byte string.
     #[error("the signed trust-group key is no byte string")]
     NotBytes,
+    /// S1: one of the two places has a key and the other has not.
+    #[error("the trust-group key is in only one of its two places")]
+    OneSided,
     /// S5: the passkey's own key.
     #[error("the trust-group key is the passkey's own key")]
     PasskeyItself,
     /// The signature does not hold, or (S6) is not of its strict form.
     #[error("the trust-group key's signature does not hold: {0}")]
     Signature(SignatureError),
+}
+
+impl CmtgFault {
+    /// Returns which rule was broken, `S1` to `S6`; `signature` where it is the draft's own, that
+    /// the signature must hold.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::ClientDiffers | Self::NotBytes | Self::OneSided => "S1",
+            Self::NotBackupEligible => "S2",
+            Self::Key(_) => "S3",
+            Self::Algorithm => "S4",
+            Self::PasskeyItself => "S5",
+            Self::Signature(SignatureError::Malformed) => "S6",
+            Self::Signature(_) => "signature",
+        }
+    }
 }
 
 /// What came of the extension.

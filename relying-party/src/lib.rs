@@ -15,9 +15,11 @@ pub mod policy;
 pub mod record;
 pub mod registration;
 mod response;
+mod rule;
 #[cfg(feature = "site")]
 mod site;
 pub mod store;
 
-pub use client_data::{Challenge, Expected, Rule};
+pub use client_data::{Challenge, Expected};
 pub use response::{AuthenticationResponse, RegistrationResponse, ResponseError};
+pub use rule::Rule;

@@ -2,13 +2,14 @@
 
 use handfast_proto::auth_data::AuthenticatorData;
 use handfast_proto::cbor::{self, Map, Value};
-use handfast_proto::cose::CoseKey;
+use handfast_proto::cose::{CoseError, CoseKey};
 use handfast_proto::ids::{ClientDataHash, UserHandle};
 
-use crate::client_data::{Expected, Rule, check as check_client_data};
+use crate::client_data::{Expected, check as check_client_data};
 use crate::cmtg::{self, Ceremony, Mode, Outcome};
 use crate::record::CredentialRecord;
 use crate::response::RegistrationResponse;
+use crate::rule::Rule;
 
 /// The attestation object is a map of a map of a list; certificates nest no deeper.
 const DEPTH: usize = 4;
@@ -54,7 +55,11 @@ pub fn verify(
         return Err(Rule::CredentialIdMismatch);
     }
     // Step 5.
-    let key = CoseKey::parse(&attested.public_key).map_err(|_| Rule::PublicKey)?;
+    let key = CoseKey::parse(&attested.public_key).map_err(|error| match error {
+        // What cannot be verified here was not offered either.
+        CoseError::UnsupportedAlgorithm => Rule::AlgorithmNotOffered,
+        _ => Rule::PublicKey,
+    })?;
     if !algorithms.contains(&key.algorithm().id()) {
         return Err(Rule::AlgorithmNotOffered);
     }

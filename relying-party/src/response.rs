@@ -6,7 +6,7 @@ use handfast_proto::ids::{CredentialId, UserHandle};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::client_data::Rule;
+use crate::rule::Rule;
 
 /// A member that cannot be read, by its path.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]

@@ -8,10 +8,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use handfast_proto::cose::CoseKey;
+use handfast_proto::cbor::DecodeError;
+use handfast_proto::cose::{CoseError, CoseKey, SignatureError};
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use handfast_relying_party::authentication::{self, Attempt};
-use handfast_relying_party::cmtg::{Mode, Outcome};
+use handfast_relying_party::cmtg::{CmtgFault, Mode, Outcome};
 use handfast_relying_party::record::{CmtgRecord, CredentialRecord, Trust};
 use handfast_relying_party::{
     AuthenticationResponse, Challenge, Expected, RegistrationResponse, Rule, registration,
@@ -100,18 +101,65 @@ fn play(vector: &Value, mode: Mode) -> Result<Outcome, Rule> {
     Ok(authentication::verify(&response, &expected, &attempt, &before, 1, mode)?.cmtg)
 }
 
+/// The rule that a vector's words name.
+fn rule(reason: &str) -> Rule {
+    match reason {
+        "assertion signature" => Rule::Signature,
+        "challenge" => Rule::Challenge,
+        "malformed: map keys out of canonical order" | "malformed: trailing bytes in authData" => {
+            Rule::AuthenticatorData
+        }
+        other => panic!("{other} is no rule that is known here"),
+    }
+}
+
+/// The fault that a vector's words name; of a signature they do not tell more.
+fn fault(id: &str, reason: &str) -> CmtgFault {
+    use CmtgFault::{Algorithm, ClientDiffers, Key, NotBackupEligible, OneSided, PasskeyItself};
+    let cbor = |error| Key(CoseError::Cbor(error));
+    match reason.strip_prefix("COSE_Key: ").unwrap_or(reason) {
+        "algorithm differs from the credential key" => Algorithm,
+        "client output differs from the signed output" => ClientDiffers,
+        "COSE_Key has no alg"
+        | "compressed or missing coordinates"
+        | "unexpected COSE_Key parameter" => Key(CoseError::Members),
+        "credential is not backup eligible" => NotBackupEligible,
+        "duplicate map key" => cbor(DecodeError::DuplicateKey),
+        "indefinite length" => cbor(DecodeError::IndefiniteLength),
+        "Invalid EC key. Point is not on the curve specified." => Key(CoseError::NotOnCurve),
+        "map keys out of canonical order" => cbor(DecodeError::KeyOrder),
+        "non-minimal integer or length" => cbor(DecodeError::NonMinimalHead),
+        "required output member missing" | "signed and unsigned outputs disagree on presence" => {
+            OneSided
+        }
+        "signature" => CmtgFault::Signature(match id {
+            "neg-signature-raw-rs" | "neg-signature-der-trailing" => SignatureError::Malformed,
+            _ => SignatureError::Mismatch,
+        }),
+        "trailing bytes" => cbor(DecodeError::TrailingBytes),
+        "trust-group key equals the credential key" => PasskeyItself,
+        "unsupported alg" => Key(CoseError::UnsupportedAlgorithm),
+        other => panic!("{id}: {other} is no fault that is known here"),
+    }
+}
+
 fn check(vector: &Value, wanted: &Value, mode: Mode) {
-    let id = &vector["id"];
+    let id = vector["id"].as_str().unwrap();
+    let reason = |value: &Value| value["reason"].as_str().unwrap().to_owned();
     match (play(vector, mode), wanted["ceremony"].as_str().unwrap()) {
         (Ok(outcome), "ok") => {
+            let wanted = &wanted["cmtgKey"];
             let name = outcome.name().replace('-', "_");
             assert_eq!(
                 name,
-                wanted["cmtgKey"]["outcome"].as_str().unwrap(),
+                wanted["outcome"].as_str().unwrap(),
                 "{id}: {outcome:?}"
             );
+            if let Outcome::Invalid(found) = outcome {
+                assert_eq!(found, fault(id, &reason(wanted)), "{id}");
+            }
         }
-        (Err(_), "fail") => {}
+        (Err(found), "fail") => assert_eq!(found, rule(&reason(wanted)), "{id}"),
         (played, wanted) => panic!("{id}: {played:?} instead of {wanted}"),
     }
 }

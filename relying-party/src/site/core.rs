@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use super::session::{FRESH, Pending, Sessions};
-use crate::client_data::{Challenge, Expected, Rule};
+use crate::client_data::{Challenge, Expected};
 use crate::record::CredentialRecord;
+use crate::rule::Rule;
 use crate::store::{Store, User};
 
 const LONGEST_NAME: usize = 64;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::client_data::Rule;
+use crate::rule::Rule;
 use crate::store::StoreError;
 
 /// Why something is not done.
@@ -43,7 +43,11 @@ impl Refusal {
     pub(super) fn answer(&self) -> (u16, Value) {
         let (status, rule, why) = match self {
             Self::Conflict(why) => (409, None, (*why).to_owned()),
-            Self::Rule(rule) => (400, Some(rule.name()), format!("Rejected: {rule}.")),
+            Self::Rule(rule) => (
+                400,
+                Some(rule.name().to_owned()),
+                format!("Rejected: {rule}."),
+            ),
             Self::SignedOut => (401, None, "Sign in first.".to_owned()),
             Self::Store(error) => {
                 // The user can do nothing about it; who runs the site can.

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use super::core::{Site, descriptor, name_of};
 use super::refusal::Refusal;
 use super::session::{Pending, PendingKind};
-use crate::client_data::{Challenge, Rule};
+use crate::client_data::Challenge;
 use crate::cmtg::{Mode, Outcome};
 use crate::record::Trust;
 use crate::registration;
 use crate::response::RegistrationResponse;
+use crate::rule::Rule;
 use crate::store::User;
 
 /// The algorithms that the site offers, the one wanted most first.

@@ -8,11 +8,12 @@ use super::core::{Site, descriptor, name_of};
 use super::refusal::Refusal;
 use super::session::{FRESH, Pending, PendingKind, StepUp};
 use crate::authentication::{self, Attempt};
-use crate::client_data::{Challenge, Rule};
+use crate::client_data::Challenge;
 use crate::cmtg::Mode;
 use crate::policy::{Verdict, decide};
 use crate::record::Trust;
 use crate::response::AuthenticationResponse;
+use crate::rule::Rule;
 
 const TOO_MANY: &str = "Too many wrong codes for this account; try again in an hour, or sign in \
      with a device that this site trusts.";
