@@ -27,56 +27,44 @@ pub struct Decision {
 
 /// The default policy. `record` is the passkey's record before this sign-in.
 pub fn decide(outcome: &Outcome, record: &CredentialRecord) -> Decision {
-    let trust = outcome.key().and_then(|key| {
-        record
-            .cmtg
-            .iter()
-            .find(|known| known.public_key == key.as_bytes())
-            .map(|known| known.trust)
+    let known = outcome.key().and_then(|key| {
+        let mut records = record.cmtg.iter();
+        records.find(|known| known.public_key == key.as_bytes())
     });
-    let (verdict, trusted, why) = match (outcome, trust) {
-        (Outcome::Known(_), Some(Trust::Trusted)) => (
-            Verdict::SignIn,
-            true,
-            "The passkey is good and comes from a device that belongs together with one this site \
-             trusts: signed in.",
-        ),
-        (Outcome::Known(_), _) => (
-            Verdict::StepUp,
-            false,
-            "The passkey is good, but its device was seen before without ever being confirmed: a \
-             one-time code is needed.",
-        ),
-        (Outcome::NewGroup(_), _) => (
-            Verdict::StepUp,
-            false,
-            "The passkey is good, but nothing connects its device with those this site knows; it \
-             could be a thief's copy: a one-time code is needed.",
-        ),
-        (Outcome::Absent | Outcome::Inconclusive | Outcome::Unsolicited, _)
-            if !record.cmtg.is_empty() =>
-        {
-            (
-                Verdict::StepUp,
-                false,
-                "The passkey is good, but its device does not say to whom it belongs, as it did \
-                 before: a one-time code is needed.",
-            )
+    let trust = known.map(|known| known.trust);
+    let had_a_key = !record.cmtg.is_empty();
+    let (verdict, why) = match outcome {
+        Outcome::Known(_) | Outcome::NewGroup(_) => match trust {
+            Some(Trust::Trusted) => (Verdict::SignIn, TRUSTED),
+            Some(Trust::Unknown) => (Verdict::StepUp, NEVER_CONFIRMED),
+            Some(Trust::Distrusted) => (Verdict::StepUp, FORGOTTEN),
+            None => (Verdict::StepUp, NEW_GROUP),
+        },
+        Outcome::Absent | Outcome::Inconclusive | Outcome::Unsolicited if had_a_key => {
+            (Verdict::StepUp, DOWNGRADE)
         }
-        (Outcome::Invalid(_), _) => (
-            Verdict::Reject,
-            false,
-            "The response carries a trust-group key that does not hold: rejected.",
-        ),
-        _ => (
-            Verdict::SignIn,
-            false,
-            "The passkey is good, and its devices never named a trust group: signed in.",
-        ),
+        Outcome::Absent | Outcome::Inconclusive | Outcome::NotRequested | Outcome::Unsolicited => {
+            (Verdict::SignIn, NO_GROUPS)
+        }
+        Outcome::Invalid(_) => (Verdict::Reject, INVALID),
     };
     Decision {
         verdict,
-        trusted,
+        trusted: trust == Some(Trust::Trusted),
         why: why.to_owned(),
     }
 }
+
+const DOWNGRADE: &str = "The passkey is good, but its device does not say to which trust group it \
+     belongs, as this passkey's devices did before: a one-time code is needed.";
+const FORGOTTEN: &str = "The passkey is good, but its device belongs to a trust group that this \
+     account has forgotten: a one-time code is needed.";
+const INVALID: &str = "The response carries a trust-group key that does not hold: rejected.";
+const NEVER_CONFIRMED: &str = "The passkey is good, but its device was seen before without ever \
+     being confirmed: a one-time code is needed.";
+const NEW_GROUP: &str = "The passkey is good, but nothing connects its device with those this site \
+     knows; it could be a thief's copy: a one-time code is needed.";
+const NO_GROUPS: &str =
+    "The passkey is good, and its devices never named a trust group: signed in.";
+const TRUSTED: &str = "The passkey is good and comes from a device that belongs together with one \
+     this site trusts: signed in.";

@@ -29,14 +29,16 @@ pub struct CredentialRecord {
     pub created_at: u64,
     /// When it was last used.
     pub last_used: u64,
-    /// Its trust-group keys.
+    /// Its trust-group keys. Those that the user told the site to forget stay, distrusted: a passkey
+    /// that named a trust group once and then names none is not one that never did
+    /// (`trust-group.md` §1.6).
     pub cmtg: Vec<CmtgRecord>,
 }
 
 /// What the site makes of a trust group.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trust {
-    /// The user said that it is not his.
+    /// The user told the site to forget it.
     Distrusted,
     /// The registration or a step-up vouches for it.
     Trusted,
@@ -77,19 +79,20 @@ pub struct CmtgRecord {
     pub last_used: u64,
     /// What the site makes of it.
     pub trust: Trust,
-    /// Why: `registration`, `step-up`, or nothing yet.
+    /// Why: `registration`, `step-up`, `forgotten`, or nothing yet.
     pub evidence: String,
 }
 
 impl CredentialRecord {
-    /// Notes that a trust-group key was seen. A new one beyond [`MAX_CMTG_RECORDS`] takes the place
-    /// of the one that is not trusted and was not seen longest.
+    /// Notes that a trust-group key was seen, and trusts it from now on if `trust` says so.
+    ///
+    /// A new key beyond [`MAX_CMTG_RECORDS`] takes the place of the one that is not trusted and was
+    /// not seen longest. Where all are trusted, one that is not trusted is not kept. One that is
+    /// takes the place of the one not seen longest: a step-up has just vouched for the new one, and
+    /// the devices of the old one need no more than a step-up of their own.
     pub fn see_cmtg_key(&mut self, key: &CoseKey, trust: Trust, evidence: &str, now: u64) {
-        if let Some(known) = self
-            .cmtg
-            .iter_mut()
-            .find(|k| k.public_key == key.as_bytes())
-        {
+        let known = |record: &&mut CmtgRecord| record.public_key == key.as_bytes();
+        if let Some(known) = self.cmtg.iter_mut().find(known) {
             known.last_used = now;
             if trust == Trust::Trusted && known.trust != Trust::Trusted {
                 known.trust = trust;
@@ -98,15 +101,16 @@ impl CredentialRecord {
             return;
         }
         if self.cmtg.len() >= MAX_CMTG_RECORDS {
-            let oldest = self
-                .cmtg
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, record)| (record.trust == Trust::Trusted, record.last_used))
-                .map(|(index, _)| index);
-            if let Some(oldest) = oldest {
-                self.cmtg.remove(oldest);
+            // Those that are not trusted go first.
+            let order = |record: &CmtgRecord| (record.is_trusted(), record.last_used);
+            let numbered = self.cmtg.iter().enumerate();
+            let Some((index, oldest)) = numbered.min_by_key(|(_, record)| order(record)) else {
+                return;
+            };
+            if oldest.is_trusted() && trust != Trust::Trusted {
+                return;
             }
+            self.cmtg.remove(index);
         }
         self.cmtg.push(CmtgRecord {
             public_key: key.as_bytes().to_vec(),
@@ -116,5 +120,35 @@ impl CredentialRecord {
             trust,
             evidence: evidence.to_owned(),
         });
+    }
+
+    /// Forgets the trust-group keys that `wanted` picks and returns how many those are. What is left
+    /// of them is that they were there: see [`CredentialRecord::cmtg`].
+    pub fn forget_cmtg_keys(&mut self, wanted: impl Fn(&CmtgRecord) -> bool) -> usize {
+        let picked = |record: &&mut CmtgRecord| !record.is_forgotten() && wanted(record);
+        let mut count = 0;
+        for record in self.cmtg.iter_mut().filter(picked) {
+            record.trust = Trust::Distrusted;
+            record.evidence = "forgotten".to_owned();
+            count += 1;
+        }
+        count
+    }
+
+    /// Returns the trust groups that the user may be shown: all that are not forgotten.
+    pub fn trust_groups(&self) -> impl Iterator<Item = &CmtgRecord> {
+        self.cmtg.iter().filter(|record| !record.is_forgotten())
+    }
+}
+
+impl CmtgRecord {
+    /// Returns whether a sign-in with this key needs no more than the passkey.
+    pub fn is_trusted(&self) -> bool {
+        self.trust == Trust::Trusted
+    }
+
+    /// Returns whether the user told the site to forget this key.
+    pub fn is_forgotten(&self) -> bool {
+        self.trust == Trust::Distrusted
     }
 }

@@ -24,28 +24,26 @@ impl Site {
         let wanted = body.get("key").and_then(Value::as_str).unwrap_or_default();
         let mut forgotten = 0;
         for mut record in self.store.credentials_of(&user.handle)? {
-            let before = record.cmtg.len();
-            record
-                .cmtg
-                .retain(|key| short(&key.key_id.to_string()) != wanted);
-            if record.cmtg.len() != before {
-                forgotten += before - record.cmtg.len();
+            let count = record.forget_cmtg_keys(|key| short(&key.key_id.to_string()) == wanted);
+            if count > 0 {
+                forgotten += count;
                 self.store.update_credential(&record)?;
             }
         }
-        match forgotten {
-            0 => Err(Refusal::Conflict("There is no such trust group.")),
-            _ => Ok(
-                json!({"ok": true, "why": "The trust group is forgotten: its devices need a code again."}),
-            ),
+        if forgotten == 0 {
+            return Err(Refusal::Conflict("There is no such trust group."));
         }
+        // Perhaps it was a thief's, who is signed in.
+        self.sessions.end_others(&user.handle, token);
+        let why = "The trust group is forgotten: its devices need a code again. Your other sessions \
+                   have ended.";
+        Ok(json!({"ok": true, "why": why}))
     }
 }
 
 fn passkey_json(record: &CredentialRecord) -> Value {
     let groups: Vec<Value> = record
-        .cmtg
-        .iter()
+        .trust_groups()
         .map(|key| {
             json!({
                 "key": short(&key.key_id.to_string()),
