@@ -3,6 +3,7 @@
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+use handfast_proto::cose::CoseKey;
 use handfast_proto::ids::{CredentialId, UserHandle};
 use thiserror::Error;
 
@@ -84,10 +85,22 @@ pub trait Store: Send {
     /// [`StoreError`].
     fn update_credential(&mut self, record: &CredentialRecord) -> Result<(), StoreError>;
 
-    /// Removes all passkeys of an account but one.
+    /// Adds a passkey to an account and removes all others of it, their trust-group keys included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::add_credential`]; then the others are all still there.
+    fn replace_credentials(
+        &mut self,
+        user: &User,
+        record: &CredentialRecord,
+    ) -> Result<(), StoreError>;
+
+    /// Returns the passkeys, of whatever account, that were seen with a trust-group key. More than
+    /// one is the mistake of a credential manager: such a key links what should not be linked.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    fn keep_only(&mut self, user: &UserHandle, keep: &CredentialId) -> Result<(), StoreError>;
+    fn credentials_with_cmtg_key(&self, key: &CoseKey) -> Result<Vec<CredentialId>, StoreError>;
 }

@@ -122,10 +122,13 @@ impl Site {
         if let Some(key) = &key {
             record.see_cmtg_key(key, Trust::Trusted, "registration", now);
         }
-        self.store.add_credential(&user, &record)?;
+        // The session changes only after the store has: if that fails, all is as it was.
+        match reset {
+            true => self.store.replace_credentials(&user, &record)?,
+            false => self.store.add_credential(&user, &record)?,
+        }
         self.become_user(token, &user.handle, now);
         if reset {
-            self.store.keep_only(&user.handle, &record.id)?;
             self.sessions.end_others(&user.handle, token);
         }
         let why = match (&key, reset) {

@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use handfast_proto::cose::CoseKey;
@@ -36,6 +39,7 @@ const SCHEMA: &str = "
         evidence TEXT NOT NULL,
         PRIMARY KEY (credential_id, public_key)
     ) STRICT;
+    CREATE INDEX IF NOT EXISTS credentials_with_key ON trust_group_keys (public_key);
 ";
 
 const CREDENTIAL: &str = "SELECT id, user_handle, public_key, sign_count, backup_eligible, \
@@ -112,7 +116,11 @@ impl SqliteStore {
             id: CredentialId::from_bytes(&stored.id).map_err(damaged)?,
             user_handle: UserHandle::from_bytes(&stored.user_handle).map_err(damaged)?,
             public_key: CoseKey::parse(&stored.public_key).map_err(|_| StoreError::Damaged)?,
-            transports: stored.transports.split(' ').map(str::to_owned).collect(),
+            transports: stored
+                .transports
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
             cmtg,
             sign_count: stored.sign_count,
             backup_eligible,
@@ -184,40 +192,7 @@ impl Store for SqliteStore {
 
     fn add_credential(&mut self, user: &User, record: &CredentialRecord) -> Result<(), StoreError> {
         let change = self.database.transaction()?;
-        let handle = user.handle.as_bytes();
-        let known: Option<String> = change
-            .query_row(
-                "SELECT name FROM users WHERE handle = ?1",
-                [handle],
-                |row| row.get(0),
-            )
-            .optional()?;
-        if known.is_none() {
-            change
-                .execute(
-                    "INSERT INTO users (handle, name) VALUES (?1, ?2)",
-                    params![handle, user.name],
-                )
-                .map_err(|error| conflict(error, StoreError::NameTaken))?;
-        }
-        change
-            .execute(
-                "INSERT INTO credentials VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                params![
-                    record.id.as_bytes(),
-                    handle,
-                    record.public_key.as_bytes(),
-                    record.sign_count,
-                    record.backup_eligible,
-                    record.backed_up,
-                    record.uv_initialized,
-                    record.transports.join(" "),
-                    record.created_at,
-                    record.last_used,
-                ],
-            )
-            .map_err(|error| conflict(error, StoreError::CredentialExists))?;
-        write_cmtg(&change, record)?;
+        insert(&change, user, record)?;
         Ok(change.commit()?)
     }
 
@@ -240,12 +215,28 @@ impl Store for SqliteStore {
         Ok(change.commit()?)
     }
 
-    fn keep_only(&mut self, user: &UserHandle, keep: &CredentialId) -> Result<(), StoreError> {
-        self.database.execute(
+    fn replace_credentials(
+        &mut self,
+        user: &User,
+        record: &CredentialRecord,
+    ) -> Result<(), StoreError> {
+        let change = self.database.transaction()?;
+        insert(&change, user, record)?;
+        change.execute(
             "DELETE FROM credentials WHERE user_handle = ?1 AND id <> ?2",
-            [user.as_bytes(), keep.as_bytes()],
+            [user.handle.as_bytes(), record.id.as_bytes()],
         )?;
-        Ok(())
+        Ok(change.commit()?)
+    }
+
+    fn credentials_with_cmtg_key(&self, key: &CoseKey) -> Result<Vec<CredentialId>, StoreError> {
+        let mut query = self.database.prepare_cached(
+            "SELECT credential_id FROM trust_group_keys WHERE public_key = ?1 \
+             ORDER BY credential_id",
+        )?;
+        let rows = query.query_map([key.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.map(|id| CredentialId::from_bytes(&id?).map_err(|_| StoreError::Damaged))
+            .collect()
     }
 }
 
@@ -275,6 +266,47 @@ fn conflict(error: rusqlite::Error, meaning: StoreError) -> StoreError {
         Some(ErrorCode::ConstraintViolation) => meaning,
         _ => error.into(),
     }
+}
+
+fn insert(
+    change: &Transaction<'_>,
+    user: &User,
+    record: &CredentialRecord,
+) -> Result<(), StoreError> {
+    let handle = user.handle.as_bytes();
+    let known: Option<String> = change
+        .query_row(
+            "SELECT name FROM users WHERE handle = ?1",
+            [handle],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if known.is_none() {
+        change
+            .execute(
+                "INSERT INTO users (handle, name) VALUES (?1, ?2)",
+                params![handle, user.name],
+            )
+            .map_err(|error| conflict(error, StoreError::NameTaken))?;
+    }
+    change
+        .execute(
+            "INSERT INTO credentials VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![
+                record.id.as_bytes(),
+                handle,
+                record.public_key.as_bytes(),
+                record.sign_count,
+                record.backup_eligible,
+                record.backed_up,
+                record.uv_initialized,
+                record.transports.join(" "),
+                record.created_at,
+                record.last_used,
+            ],
+        )
+        .map_err(|error| conflict(error, StoreError::CredentialExists))?;
+    write_cmtg(change, record)
 }
 
 fn write_cmtg(change: &Transaction<'_>, record: &CredentialRecord) -> Result<(), StoreError> {
