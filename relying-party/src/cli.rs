@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use handfast_proto::ids::RpId;
 
-use crate::site::{Site, SiteConfig, serve};
+use crate::site::{Notice, Site, SiteConfig, serve};
 use crate::store::SqliteStore;
 
 /// A demo site for passkeys with trust groups: register, sign in, see what the site knows of your
@@ -33,10 +33,10 @@ struct Arguments {
     /// The SQLite file to keep accounts in; without it they end with the process.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Print every decision as a line of JSON.
+    /// Print every decision, rejection and one-time code as a line of JSON.
     #[arg(long)]
     json: bool,
-    /// Tell of every request on standard error; -vv also how long it took.
+    /// Tell of every request and every rejection on standard error; -vv also how long it took.
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -103,16 +103,27 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "listening on {local}").and_then(|()| out.flush());
         let site = Site::new(
-            SiteConfig {
-                rp_id,
-                origins,
-                json: arguments.json,
-            },
+            SiteConfig { rp_id, origins },
             Box::new(store),
+            Box::new(move |notice| tell(notice, arguments.json, arguments.verbose)),
         );
         tokio::select! {
             served = serve(listener, site, arguments.verbose) => served.map_err(failed),
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
     })
+}
+
+/// Tells who runs the site. One-time codes go to standard output too: here that stands for the way
+/// by which a site would reach its user.
+fn tell(notice: &Notice, json: bool, verbose: u8) {
+    let mut out = std::io::stdout();
+    let _ = match notice {
+        _ if json => writeln!(out, "{}", notice.json()).and_then(|()| out.flush()),
+        Notice::Code { .. } | Notice::Decision { .. } => {
+            writeln!(out, "{}", notice.text()).and_then(|()| out.flush())
+        }
+        Notice::Rejected { fault: None, .. } if verbose == 0 => Ok(()),
+        _ => writeln!(std::io::stderr(), "{}", notice.text()),
+    };
 }

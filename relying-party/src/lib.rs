@@ -17,7 +17,7 @@ pub mod registration;
 mod response;
 mod rule;
 #[cfg(feature = "site")]
-mod site;
+pub mod site;
 pub mod store;
 
 pub use client_data::{Challenge, Expected};

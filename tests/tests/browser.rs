@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use devtools::{Browser, Page};
-use handfast_demo::stage::{PATIENCE, Process, start_site};
+use handfast_demo::stage::{Process, start_site};
 use handfast_tests::programs;
 use serde_json::json;
 
@@ -33,13 +33,9 @@ fn chromium() -> Option<PathBuf> {
 }
 
 fn step_up_code(site: &mut Process, user: &str) -> String {
-    let lead = format!("step-up code for {user}: ");
-    site.line("a step-up code", PATIENCE, |line| {
-        line.text
-            .strip_prefix(&lead)
-            .map(|code| code.trim().to_owned())
-    })
-    .unwrap()
+    let sent = site.event("step-up-code").unwrap();
+    assert_eq!(sent["user"], user);
+    sent["code"].as_str().unwrap().to_owned()
 }
 
 /// A device that was never beside the first one: the same passkey in a second virtual

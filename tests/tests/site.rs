@@ -8,7 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use handfast_demo::stage::{Home, PATIENCE, Program, Stage};
+use handfast_demo::stage::{Home, PATIENCE, Process, Program, Source, Stage};
 use handfast_tests::{programs, run, words};
 use serde_json::{Value, json};
 
@@ -172,11 +172,9 @@ fn alter_client_data(answer: &mut Value, member: &str, with: Value) {
 }
 
 fn step_up_code(stage: &mut Stage, name: &str) -> String {
-    let lead = format!("step-up code for {name}: ");
-    let code = stage.site.line("a step-up code", PATIENCE, |line| {
-        line.text.strip_prefix(&lead).map(str::to_owned)
-    });
-    code.unwrap().trim().to_owned()
+    let sent = stage.site.event("step-up-code").unwrap();
+    assert_eq!(sent["user"], name);
+    sent["code"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -263,10 +261,19 @@ fn altered_answers_are_rejected_by_the_rule_they_break() {
         alter(&mut answer);
         rejected(&visitor.post("sign-in/verify", &answer), rule);
     }
-    // Without its trust-group key, where the signed data still carry it, or altogether.
+    // Without its trust-group key, where the signed data still carry it, or altogether: that is no
+    // rule broken, and no way around the trust group either.
     let mut answer = computer.sign_in_answer(&mut visitor);
     answer["clientExtensionResults"] = json!({});
     rejected(&visitor.post("sign-in/verify", &answer), "TrustGroupKey");
+    let mut options = visitor.ask("sign-in/options", &json!({}));
+    let asked = options["publicKey"].as_object_mut().unwrap();
+    asked.remove("extensions").unwrap();
+    let answer = computer.answer("get", &options);
+    let decision = visitor.ask("sign-in/verify", &answer);
+    assert_eq!(decision["outcome"], "absent", "{decision}");
+    assert_eq!(decision["step_up_required"], true, "{decision}");
+    assert_eq!(visitor.account().status, 401);
     assert_eq!(computer.sign_in(&mut visitor)["outcome"], "known");
     let known = visitor.account().body["passkeys"][0]["groups"].clone();
     assert_eq!(known.as_array().unwrap().len(), 1, "{known}");
@@ -392,4 +399,75 @@ fn a_reset_ends_old_passkeys_their_groups_and_other_sessions() {
     let reply = elsewhere.post("sign-in/verify", &answer);
     rejected(&reply, "CredentialUnknown");
     assert_eq!(new.sign_in(&mut elsewhere)["outcome"], "known");
+}
+
+/// Starts a site of its own with these options.
+fn start(options: &[&str]) -> (Process, String) {
+    let mut command = programs().command(Program::Site);
+    command.args(["--listen", "127.0.0.1:0"]).args(options);
+    let mut site = Process::spawn(Program::Site.name(), &mut command).unwrap();
+    let url = site.address().unwrap();
+    (site, url)
+}
+
+fn cookie_of(url: &str, origin: &str) -> String {
+    let reply = ureq::post(format!("{url}/api/sign-in/options"))
+        .header("origin", origin)
+        .send_json(json!({}))
+        .unwrap();
+    let cookie = reply.headers().get("set-cookie").unwrap();
+    cookie.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_cookie_is_secure_as_soon_as_the_site_has_https() {
+    let (_plain, url) = start(&[]);
+    assert!(!cookie_of(&url, &url).contains("Secure"));
+    let https = "https://example.org";
+    let (_behind_a_proxy, url) = start(&["--rp-id", "example.org", "--origin", https]);
+    let cookie = cookie_of(&url, https);
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+}
+
+#[test]
+fn a_rejection_is_said_to_who_runs_the_site() {
+    let refused = |url: &str| {
+        let visitor = Visitor {
+            site: url,
+            cookie: None,
+        };
+        let headers = [("origin", url), ("content-type", "application/json")];
+        let answer = br#"{"id": "c2VjcmV0", "rawId": "c2VjcmV0"}"#;
+        let reply = visitor.send("/api/sign-in/verify", &headers, Some(answer));
+        rejected(&reply, "Challenge");
+        let foreign = [("origin", "https://example.org"), headers[1]];
+        let reply = visitor.send("/api/sign-in/verify", &foreign, Some(answer));
+        assert_eq!(reply.status, 403, "{}", reply.body);
+    };
+    let (mut site, url) = start(&["--json"]);
+    refused(&url);
+    for (status, rule) in [(400, "Challenge"), (403, "Request")] {
+        let told = site.event("rejected").unwrap();
+        assert_eq!(
+            (&told["status"], &told["rule"]),
+            (&json!(status), &json!(rule))
+        );
+        assert_eq!(told["endpoint"], "sign-in/verify");
+    }
+
+    let (mut site, url) = start(&["-v"]);
+    refused(&url);
+    let told = site.line("a rejection", PATIENCE, |line| {
+        let text = line
+            .text
+            .starts_with("rejected ")
+            .then(|| line.text.clone());
+        text.map(|text| (line.source, text))
+    });
+    let (source, text) = told.unwrap();
+    assert_eq!(source, Source::Err);
+    assert!(
+        text.starts_with("rejected sign-in/verify: Challenge: "),
+        "{text}"
+    );
 }

@@ -126,7 +126,7 @@ impl StoreFile {
 
     /// Keeps all other programs of this device from changing the file, until the value is dropped.
     pub(super) fn lock(&self) -> Result<File, DeviceError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let folder = self.path.parent().unwrap_or(&self.path);
         let lock = File::open(folder).map_err(at(folder))?;
         lock.lock().map_err(at(folder))?;
         Ok(lock)

@@ -169,12 +169,8 @@ impl Cast {
 
     /// Reads the one-time code that the site sent its user.
     pub(super) fn step_up_code(&mut self) -> Result<String, StoryError> {
-        let lead = format!("step-up code for {ANA}: ");
-        Ok(self.stage.site.line("a step-up code", PATIENCE, |line| {
-            line.text
-                .strip_prefix(&lead)
-                .map(|code| code.trim().to_owned())
-        })?)
+        let sent = self.stage.site.event("step-up-code")?;
+        text(Program::Site, &sent, "code")
     }
 }
 

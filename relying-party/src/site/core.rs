@@ -1,13 +1,12 @@
 //! What the site does, without any HTTP: an endpoint, a session and a body in, an answer out.
 
-use std::io::{Write, stdout};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use handfast_proto::cose::CoseKey;
+use handfast_proto::cose::{CoseKey, KeyId};
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use serde_json::{Value, json};
 
+use super::notice::Notice;
 use super::refusal::Refusal;
 use super::session::{FRESH, Pending, Sessions};
 use crate::client_data::{Challenge, Expected};
@@ -16,44 +15,68 @@ use crate::rule::Rule;
 use crate::store::{Store, User};
 
 const LONGEST_NAME: usize = 64;
+const ENDPOINTS: [&str; 9] = [
+    "account",
+    "forget-group",
+    "register/options",
+    "register/verify",
+    "reset-passkeys/options",
+    "sign-in/options",
+    "sign-in/verify",
+    "sign-out",
+    "step-up",
+];
 
 /// Which site this is.
 #[derive(Clone, Debug)]
-pub(crate) struct SiteConfig {
-    pub(crate) rp_id: RpId,
-    pub(crate) origins: Vec<String>,
-    pub(crate) json: bool,
+pub struct SiteConfig {
+    /// Its RP ID.
+    pub rp_id: RpId,
+    /// The origins that it is reached by.
+    pub origins: Vec<String>,
 }
 
 /// The site.
-pub(crate) struct Site {
+pub struct Site {
     pub(super) config: SiteConfig,
     pub(super) store: Box<dyn Store>,
     pub(super) sessions: Sessions,
+    tell: Box<dyn FnMut(&Notice) + Send>,
 }
 
-/// An answer: status, JSON, and the session's token if it is new.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-    pub(crate) token: String,
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its JSON.
+    pub body: Value,
+    /// The token by which the session goes from now on.
+    pub token: String,
 }
 
 impl Site {
-    pub(crate) fn new(config: SiteConfig, store: Box<dyn Store>) -> Self {
+    /// Makes a site that tells `tell` what happens.
+    pub fn new(
+        config: SiteConfig,
+        store: Box<dyn Store>,
+        tell: Box<dyn FnMut(&Notice) + Send>,
+    ) -> Self {
         Self {
             config,
             store,
             sessions: Sessions::default(),
+            tell,
         }
     }
 
-    pub(crate) fn origins(&self) -> &[String] {
+    pub(super) fn origins(&self) -> &[String] {
         &self.config.origins
     }
 
-    /// Answers a request.
-    pub(crate) fn handle(
+    /// Answers a request to an endpoint, the path below `/api/`. `token` is the session's, if the
+    /// visitor has one; `now` is in whole seconds since 1970.
+    pub fn handle(
         &mut self,
         endpoint: &str,
         token: Option<&str>,
@@ -76,7 +99,10 @@ impl Site {
             }
             _ => Err(Refusal::Unknown),
         };
-        let (status, body) = done.map_or_else(|refusal| refusal.answer(), |body| (200, body));
+        let (status, body) = done.map_or_else(
+            |refusal| self.refuse(endpoint, &refusal),
+            |body| (200, body),
+        );
         Answer {
             status,
             body,
@@ -112,56 +138,89 @@ impl Site {
             .ok_or(Refusal::Rule(Rule::Challenge))
     }
 
+    /// Does not grant a request, and says so to both sides.
+    pub(super) fn refuse(&mut self, endpoint: &str, refusal: &Refusal) -> (u16, Value) {
+        // The path is the visitor's, and does not belong into a log as it is.
+        let known = ENDPOINTS.into_iter().find(|known| *known == endpoint);
+        if let Some(notice) = refusal.notice(known.unwrap_or("an unknown endpoint")) {
+            self.tell(&notice);
+        }
+        refusal.answer()
+    }
+
+    pub(super) fn tell(&mut self, notice: &Notice) {
+        (self.tell)(notice);
+    }
+
+    /// Tells if a trust-group key is another passkey's as well (`trust-group.md` §1.6).
+    pub(super) fn watch_for_repeats(
+        &mut self,
+        id: &CredentialId,
+        key: Option<&CoseKey>,
+    ) -> Result<(), Refusal> {
+        let Some(key) = key else { return Ok(()) };
+        let mut passkeys = self.store.credentials_with_cmtg_key(key)?;
+        passkeys.retain(|other| other != id);
+        if !passkeys.is_empty() {
+            passkeys.insert(0, id.clone());
+            self.tell(&Notice::RepeatedKey {
+                key: short(key.key_id()),
+                passkeys: passkeys.iter().map(short_id).collect(),
+            });
+        }
+        Ok(())
+    }
+
     /// Signs in, under a token that nobody could have planted.
-    pub(super) fn become_user(&mut self, token: &mut String, user: &UserHandle, now: u64) {
+    pub(super) fn become_user(
+        &mut self,
+        token: &mut String,
+        user: &UserHandle,
+        key: Option<&CoseKey>,
+        now: u64,
+    ) {
         *token = self.sessions.renew(token);
         let (_, session) = self.sessions.of(Some(token), now);
         session.user = Some(user.clone());
+        session.key = key.map(CoseKey::key_id);
         session.step_up = None;
     }
 
     pub(super) fn decision(
-        &self,
-        event: &str,
+        &mut self,
+        event: &'static str,
         user: &User,
         outcome: &str,
         key: Option<&CoseKey>,
         (signed_in, trusted): (bool, bool),
         why: &str,
     ) -> Value {
-        let key = key.map(|key| short(&key.key_id().to_string()).to_owned());
-        let decision = json!({
+        let answer = json!({
             "ok": true,
             "user": user.name,
             "signed_in": signed_in,
             "step_up_required": !signed_in,
             "outcome": outcome,
-            "key": key,
+            "key": key.map(|key| short(key.key_id())),
             "trusted": trusted,
             "why": why,
         });
-        let mut told = decision.clone();
-        told["event"] = event.into();
-        let line = match self.config.json {
-            true => told.to_string(),
-            false => format!("{event} {}: {outcome}, {why}", user.name),
-        };
-        say(&line);
-        decision
-    }
-
-    pub(super) fn tell_code(&self, user: &User, code: &str) {
-        say(&format!("step-up code for {}: {code}", user.name));
+        self.tell(&Notice::Decision {
+            event,
+            answer: answer.clone(),
+        });
+        answer
     }
 }
 
-/// The console stands for the way by which a site would reach its user: mail, a letter, an app.
-fn say(line: &str) {
-    let _ = writeln!(stdout(), "{line}").and_then(|()| stdout().flush());
+/// Returns the short name that people see of a key.
+pub(super) fn short(key: KeyId) -> String {
+    key.to_string().chars().take(8).collect()
 }
 
-pub(super) fn short(key_id: &str) -> &str {
-    key_id.get(..8).unwrap_or(key_id)
+/// Returns the beginning of a passkey's name, as people see it.
+fn short_id(id: &CredentialId) -> String {
+    id_text(id).chars().take(8).collect()
 }
 
 pub(super) fn name_of(body: &Value) -> Result<Option<String>, Refusal> {
@@ -173,7 +232,7 @@ pub(super) fn name_of(body: &Value) -> Result<Option<String>, Refusal> {
         Some(Some(name)) if name.len() <= LONGEST_NAME && !name.chars().any(char::is_control) => {
             Ok(Some(name.to_owned()))
         }
-        Some(_) => Err(Refusal::Usage("A user name is a text of at most 64 bytes.")),
+        Some(_) => Err(Refusal::usage("A user name is a text of at most 64 bytes.")),
     }
 }
 

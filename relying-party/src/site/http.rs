@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::core::Site;
+use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -81,60 +82,68 @@ async fn api(
     body: Bytes,
 ) -> Response {
     let mut site = site.lock().unwrap_or_else(PoisonError::into_inner);
-    let reading = endpoint == "account";
-    if reading != (method == Method::GET) {
-        return refuse(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "This is not how that is asked.",
-        );
-    }
-    let mut request = json!({});
-    if !reading {
-        // A page of another site can send neither this header with this value nor this type.
-        let origin = headers
-            .get(header::ORIGIN)
-            .and_then(|origin| origin.to_str().ok());
-        if !origin.is_some_and(|origin| site.origins().iter().any(|ours| ours == origin)) {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                "Requests come from this site's own page.",
-            );
+    let request = match read(&endpoint, &method, &headers, &body, site.origins()) {
+        Ok(request) => request,
+        Err(refusal) => {
+            let (status, body) = site.refuse(&endpoint, &refusal);
+            return respond(status, body);
         }
-        let kind = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON is needed.");
-        }
-        match serde_json::from_slice::<Value>(&body) {
-            Ok(value) => request = value,
-            Err(_) => return refuse(StatusCode::BAD_REQUEST, "This is no JSON."),
-        }
-    }
+    };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
     let answer = site.handle(&endpoint, session(&headers), &request, now);
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, axum::Json(answer.body)).into_response();
-    let cookie = format!(
-        "{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/",
-        answer.token
-    );
+    let mut response = respond(answer.status, answer.body);
+    let cookie = cookie(&answer.token, site.origins());
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Takes a request's JSON, if it is one that the site's own page would send.
+fn read(
+    endpoint: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    body: &[u8],
+    origins: &[String],
+) -> Result<Value, Refusal> {
+    let refuse = |status, why: &str| Err(Refusal::Request(status, why.to_owned()));
+    let reading = endpoint == "account";
+    if reading != (method == Method::GET) {
+        return refuse(405, "This is not how that is asked.");
+    }
+    if reading {
+        return Ok(json!({}));
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // A page of another site can send neither this header with this value nor this type.
+    if !text(header::ORIGIN).is_some_and(|origin| origins.iter().any(|ours| ours == origin)) {
+        let ours = origins.join(" or ");
+        let why = format!("Requests come from this site's own page: open {ours}.");
+        return refuse(403, &why);
+    }
+    if !text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json")) {
+        return refuse(415, "JSON is needed.");
+    }
+    serde_json::from_slice(body).or_else(|_| refuse(400, "This is no JSON."))
+}
+
+/// Makes a session's cookie. Browsers send one that is `Secure` over HTTPS, and to localhost: so it is
+/// that as soon as the site can be reached by HTTPS at all.
+fn cookie(token: &str, origins: &[String]) -> String {
+    let https = origins.iter().any(|origin| origin.starts_with("https:"));
+    let secure = if https { "; Secure" } else { "" };
+    format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/{secure}")
+}
+
+fn respond(status: u16, body: Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(body)).into_response();
+    response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn refuse(status: StatusCode, why: &str) -> Response {
-    (
-        status,
-        axum::Json(json!({"ok": false, "rule": "Request", "why": why})),
-    )
-        .into_response()
 }
 
 fn session(headers: &HeaderMap) -> Option<&str> {

@@ -27,7 +27,7 @@ impl Site {
         body: &Value,
         now: u64,
     ) -> Result<Value, Refusal> {
-        let name = name_of(body)?.ok_or(Refusal::Usage("A user name is needed."))?;
+        let name = name_of(body)?.ok_or_else(|| Refusal::usage("A user name is needed."))?;
         let user = match self.store.user_named(&name)? {
             Some(known) => {
                 // Who adds a passkey to an account must be its owner.
@@ -114,12 +114,13 @@ impl Site {
             now,
             Mode::Strict,
         )?;
-        if let Outcome::Invalid(_) = registered.cmtg {
-            return Err(Rule::TrustGroupKey.into());
+        if let Outcome::Invalid(fault) = registered.cmtg {
+            return Err(Refusal::TrustGroupKey(fault));
         }
         let mut record = registered.record;
-        let key = registered.cmtg.key().cloned();
-        if let Some(key) = &key {
+        let key = registered.cmtg.key();
+        self.watch_for_repeats(&record.id, key)?;
+        if let Some(key) = key {
             record.see_cmtg_key(key, Trust::Trusted, "registration", now);
         }
         // The session changes only after the store has: if that fails, all is as it was.
@@ -127,11 +128,11 @@ impl Site {
             true => self.store.replace_credentials(&user, &record)?,
             false => self.store.add_credential(&user, &record)?,
         }
-        self.become_user(token, &user.handle, now);
+        self.become_user(token, &user.handle, key, now);
         if reset {
             self.sessions.end_others(&user.handle, token);
         }
-        let why = match (&key, reset) {
+        let why = match (key, reset) {
             (_, true) => {
                 "A new passkey is registered; all others, their trust groups and other sessions are gone."
             }
@@ -140,12 +141,11 @@ impl Site {
             }
             (None, _) => "The passkey is registered; it names no trust group.",
         };
-        let outcome = registered.cmtg.name();
         Ok(self.decision(
             "register",
             &user,
-            outcome,
-            key.as_ref(),
+            registered.cmtg.name(),
+            key,
             (true, key.is_some()),
             why,
         ))

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use handfast_proto::cose::CoseKey;
+use handfast_proto::cose::{CoseKey, KeyId};
 use handfast_proto::ids::UserHandle;
 use rand_core::{OsRng, RngCore};
 
 use crate::authentication::Attempt;
 use crate::client_data::Challenge;
+use crate::cmtg::Outcome;
 use crate::record::CredentialRecord;
 use crate::store::User;
 
@@ -29,6 +30,8 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Session {
     pub(super) user: Option<UserHandle>,
+    /// The trust-group key that it was signed in with.
+    pub(super) key: Option<KeyId>,
     pub(super) pending: Option<Pending>,
     pub(super) step_up: Option<StepUp>,
     used_at: u64,
@@ -56,19 +59,22 @@ pub(super) struct StepUp {
     /// The passkey's record as it is to be when the code was right.
     pub(super) after: CredentialRecord,
     pub(super) key: Option<CoseKey>,
+    /// What came of the trust-group key, by its name.
+    pub(super) outcome: &'static str,
     pub(super) code: String,
     pub(super) tries: u8,
     pub(super) since: u64,
 }
 
 impl StepUp {
-    pub(super) fn new(user: User, after: CredentialRecord, key: Option<CoseKey>, now: u64) -> Self {
+    pub(super) fn new(user: User, after: CredentialRecord, cmtg: &Outcome, now: u64) -> Self {
         // A million is so far below 2^64 that the remainder favours no code.
         let code = format!("{:06}", OsRng.next_u64() % 1_000_000);
         Self {
             user,
             after,
-            key,
+            key: cmtg.key().cloned(),
+            outcome: cmtg.name(),
             code,
             tries: TRIES,
             since: now,

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use super::core::{Site, descriptor, name_of};
+use super::notice::Notice;
 use super::refusal::Refusal;
 use super::session::{FRESH, Pending, PendingKind, StepUp};
 use crate::authentication::{self, Attempt};
 use crate::client_data::Challenge;
-use crate::cmtg::Mode;
+use crate::cmtg::{Mode, Outcome};
 use crate::policy::{Verdict, decide};
 use crate::record::Trust;
 use crate::response::AuthenticationResponse;
@@ -81,24 +82,33 @@ impl Site {
         let checked =
             authentication::verify(&response, &expected, &attempt, &record, now, Mode::Strict)?;
         let decision = decide(&checked.cmtg, &record);
-        let (outcome, key) = (checked.cmtg.name(), checked.cmtg.key().cloned());
+        let key = checked.cmtg.key();
+        self.watch_for_repeats(&record.id, key)?;
         match decision.verdict {
-            Verdict::Reject => return Err(Rule::TrustGroupKey.into()),
+            Verdict::Reject => {
+                return Err(match checked.cmtg {
+                    Outcome::Invalid(fault) => Refusal::TrustGroupKey(fault),
+                    _ => Rule::TrustGroupKey.into(),
+                });
+            }
             Verdict::SignIn => {
                 let mut after = checked.record;
-                if let Some(key) = &key {
+                if let Some(key) = key {
                     after.see_cmtg_key(key, Trust::Unknown, "", now);
                 }
                 self.store.update_credential(&after)?;
-                self.become_user(token, &user.handle, now);
+                self.become_user(token, &user.handle, key, now);
             }
             Verdict::StepUp if !self.sessions.may_ask(&user.handle, now) => {
                 return Err(Refusal::Conflict(TOO_MANY));
             }
             Verdict::StepUp => {
                 // Nothing of this sign-in is kept before the step-up has succeeded.
-                let step_up = StepUp::new(user.clone(), checked.record, key.clone(), now);
-                self.tell_code(&user, &step_up.code);
+                let step_up = StepUp::new(user.clone(), checked.record, &checked.cmtg, now);
+                self.tell(&Notice::Code {
+                    user: user.name.clone(),
+                    code: step_up.code.clone(),
+                });
                 let (_, session) = self.sessions.of(Some(token), now);
                 session.user = None;
                 session.step_up = Some(step_up);
@@ -108,8 +118,8 @@ impl Site {
         Ok(self.decision(
             "sign-in",
             &user,
-            outcome,
-            key.as_ref(),
+            checked.cmtg.name(),
+            key,
             result,
             &decision.why,
         ))
@@ -138,10 +148,14 @@ impl Site {
                 return Err(Refusal::Conflict("Too many wrong codes; sign in again."));
             }
             self.sessions.of(Some(token), now).1.step_up = Some(step_up);
-            return Err(Refusal::Usage("The code is wrong."));
+            return Err(Refusal::usage("The code is wrong."));
         }
         let StepUp {
-            user, after, key, ..
+            user,
+            after,
+            key,
+            outcome,
+            ..
         } = step_up;
         let mut record = self
             .store
@@ -155,15 +169,16 @@ impl Site {
             record.see_cmtg_key(key, Trust::Trusted, "step-up", now);
         }
         self.store.update_credential(&record)?;
-        self.become_user(token, &user.handle, now);
+        self.become_user(token, &user.handle, key.as_ref(), now);
         let trusted = key.is_some();
         let why = match trusted {
             true => {
                 "The code is right: signed in, and this device's trust group is trusted from now on."
             }
-            false => "The code is right: signed in.",
+            false => {
+                "The code is right: signed in. This device names no trust group, so it will need a code again."
+            }
         };
-        let outcome = if trusted { "new-group" } else { "absent" };
         Ok(self.decision(
             "step-up",
             &user,
