@@ -131,11 +131,11 @@ impl Page {
     }
 
     /// Adds a virtual phone-like authenticator with trust-group keys and returns its name.
-    pub(crate) async fn add_authenticator(&mut self) -> String {
+    pub(crate) async fn add_authenticator(&mut self, transport: &str) -> String {
         let options = json!({
             "protocol": "ctap2",
             "ctap2Version": "ctap2_1",
-            "transport": "internal",
+            "transport": transport,
             "hasResidentKey": true,
             "hasUserVerification": true,
             "isUserVerified": true,
@@ -156,6 +156,32 @@ impl Page {
         let params = json!({"authenticatorId": authenticator, "enabled": enabled});
         self.call("WebAuthn.setAutomaticPresenceSimulation", params)
             .await;
+    }
+
+    /// The passkeys in an authenticator.
+    pub(crate) async fn credentials(&mut self, authenticator: &str) -> Vec<Value> {
+        let params = json!({"authenticatorId": authenticator});
+        let found = self.call("WebAuthn.getCredentials", params).await;
+        found["credentials"].as_array().unwrap().clone()
+    }
+
+    /// Adds a passkey as sync does: without the trust-group keys of the device that it came from.
+    pub(crate) async fn add_credential(&mut self, authenticator: &str, mut credential: Value) {
+        let members = credential.as_object_mut().unwrap();
+        members.retain(|name, _| !name.to_lowercase().contains("cmtg"));
+        let params = json!({"authenticatorId": authenticator, "credential": credential});
+        self.call("WebAuthn.addCredential", params).await;
+    }
+
+    pub(crate) async fn wait_for_credentials(&mut self, authenticator: &str, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.credentials(authenticator).await.len() != count {
+            assert!(
+                Instant::now() < deadline,
+                "there never were {count} passkeys"
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) async fn open(&mut self, url: &str) {
@@ -189,6 +215,12 @@ impl Page {
             }
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Waits until the page shows this part of itself.
+    pub(crate) async fn shows(&mut self, view: &str) {
+        self.wait_for(&format!("document.body.dataset.view === '{view}'"))
+            .await;
     }
 
     pub(crate) async fn click(&mut self, selector: &str) {
