@@ -2,6 +2,8 @@
 
 mod options;
 mod response;
+#[cfg(test)]
+mod tests;
 
 pub use options::{Create, Get, OptionsError};
 pub use response::{ResponseJsonError, created, signed};
@@ -20,11 +22,13 @@ pub struct ClientData {
 }
 
 impl ClientData {
+    /// Serializes as WebAuthn §5.8.1.1 has it, because verifiers may compare bytes.
     fn new(kind: &str, challenge: &[u8], origin: &Origin) -> Self {
-        // An origin is ASCII without anything that JSON would escape, and so is base64url.
-        let challenge = base64url(challenge);
         let json = format!(
-            r#"{{"type":"{kind}","challenge":"{challenge}","origin":"{origin}","crossOrigin":false}}"#
+            r#"{{"type":{},"challenge":{},"origin":{},"crossOrigin":false}}"#,
+            quoted(kind),
+            quoted(&base64url(challenge)),
+            quoted(origin.as_str()),
         );
         Self { json }
     }
@@ -38,6 +42,22 @@ impl ClientData {
     pub fn hash(&self) -> ClientDataHash {
         ClientDataHash(Sha256::digest(&self.json).into())
     }
+}
+
+/// Writes a string of client data: only quotes, backslashes and control characters below a space are
+/// escaped (WebAuthn §5.8.1.1, *CCDToString*).
+fn quoted(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            '\0'..' ' => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    json
 }
 
 fn base64url(bytes: &[u8]) -> String {

@@ -30,6 +30,7 @@ pub enum OptionsError {
 
 const BASE64URL: &str = "it must be base64url without padding";
 const TEXT: &str = "it must be a text";
+const NO_PUBLIC_KEY: &str = "none of its entries has the type public-key";
 
 /// Options for a new passkey.
 #[derive(Clone, Debug)]
@@ -41,8 +42,10 @@ pub struct Create {
     algorithms: Vec<i64>,
     exclude: Vec<CredentialId>,
     verification: Verification,
-    resident_key: bool,
+    resident_key: ResidentKey,
     cmtg_key: bool,
+    /// Whether the site gets the authenticator's own attestation statement.
+    pub(super) attestation: bool,
     /// Whether the site wants to know what kind of passkey it got.
     pub(super) cred_props: bool,
 }
@@ -60,6 +63,13 @@ pub struct Get {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verification {
+    Discouraged,
+    Preferred,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ResidentKey {
     Discouraged,
     Preferred,
     Required,
@@ -131,6 +141,42 @@ fn descriptors(value: &Value, name: &'static str) -> Result<Vec<CredentialId>, O
     Ok(found)
 }
 
+/// Reads the passkeys that may sign. A list of which nothing is left is not the same as no list, which
+/// allows every passkey (WebAuthn §5.1.4.2).
+fn allowed(value: &Value) -> Result<Vec<CredentialId>, OptionsError> {
+    const PATH: &str = "allowCredentials";
+    let found = descriptors(value, PATH)?;
+    let listed = optional(value, PATH).and_then(Value::as_array);
+    if found.is_empty() && listed.is_some_and(|list| !list.is_empty()) {
+        return Err(OptionsError::Wrong(PATH, NO_PUBLIC_KEY));
+    }
+    Ok(found)
+}
+
+/// Reads how much a discoverable passkey is wanted; what nobody knows counts as absent.
+fn resident_key(selection: &Value) -> Result<ResidentKey, OptionsError> {
+    const PATH: &str = "authenticatorSelection.residentKey";
+    Ok(match text(selection, "residentKey", PATH)? {
+        Some("required") => ResidentKey::Required,
+        Some("preferred") => ResidentKey::Preferred,
+        Some("discouraged") => ResidentKey::Discouraged,
+        _ => match optional(selection, "requireResidentKey").and_then(Value::as_bool) {
+            Some(true) => ResidentKey::Required,
+            _ => ResidentKey::Discouraged,
+        },
+    })
+}
+
+/// Returns whether the site gets the attestation statement as it is: `indirect` allows that too.
+fn attestation(value: &Value) -> Result<bool, OptionsError> {
+    let conveyance = text(value, "attestation", "attestation")?;
+    // What nobody knows counts as absent, which is "none".
+    Ok(matches!(
+        conveyance,
+        Some("indirect" | "direct" | "enterprise")
+    ))
+}
+
 fn verification(value: &Value, path: &'static str) -> Result<Verification, OptionsError> {
     Ok(match text(value, "userVerification", path)? {
         Some("required") => Verification::Required,
@@ -156,7 +202,13 @@ fn extensions(cmtg_key: bool, phone: &get_info::Response) -> Map {
 }
 
 impl Create {
-    /// Reads creation options (WebAuthn L3, `PublicKeyCredentialCreationOptionsJSON`).
+    /// Reads creation options (WebAuthn L3, `PublicKeyCredentialCreationOptionsJSON`), as strictly as
+    /// browsers do: `rp.name` and `user.displayName` must be there, though they may be empty, and
+    /// base64url has no padding. A member that is null counts as absent.
+    ///
+    /// Not looked at are `hints`, `timeout` and `authenticatorAttachment`, as whoever calls has chosen
+    /// the authenticator and how long to wait; `attestationFormats`; extensions other than
+    /// `cmtgKey` and `credProps`; and whatever nobody knows.
     ///
     /// # Errors
     ///
@@ -164,6 +216,7 @@ impl Create {
     pub fn parse(json: &str, origin: &Origin) -> Result<Self, OptionsError> {
         let value = parse(json)?;
         let rp = optional(&value, "rp").ok_or(OptionsError::Missing("rp"))?;
+        let rp_name = text(rp, "name", "rp.name")?.ok_or(OptionsError::Missing("rp.name"))?;
         let user = optional(&value, "user").ok_or(OptionsError::Missing("user"))?;
         let id = UserHandle::from_bytes(&bytes(user, "id", "user.id")?)
             .map_err(|_| OptionsError::Wrong("user.id", "it has 1 to 64 bytes"))?;
@@ -171,23 +224,11 @@ impl Create {
         let display = text(user, "displayName", "user.displayName")?;
         let display = display.ok_or(OptionsError::Missing("user.displayName"))?;
         let selection = optional(&value, "authenticatorSelection").unwrap_or(&Value::Null);
-        let resident_key = match text(
-            selection,
-            "residentKey",
-            "authenticatorSelection.residentKey",
-        )? {
-            Some("discouraged") => false,
-            Some("required" | "preferred") => true,
-            _ => selection
-                .get("requireResidentKey")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
-        };
         Ok(Self {
             client_data: ClientData::new("webauthn.create", &challenge(&value)?, origin),
             rp: RpEntity {
                 id: origin.rp_id(text(rp, "id", "rp.id")?)?,
-                name: text(rp, "name", "rp.name")?.map(str::to_owned),
+                name: Some(rp_name.to_owned()),
             },
             user: UserEntity {
                 id,
@@ -197,15 +238,17 @@ impl Create {
             algorithms: algorithms(&value)?,
             exclude: descriptors(&value, "excludeCredentials")?,
             verification: verification(selection, "authenticatorSelection.userVerification")?,
-            resident_key,
+            resident_key: resident_key(selection)?,
             cmtg_key: extension(&value, cmtg_key::NAME),
+            attestation: attestation(&value)?,
             cred_props: extension(&value, "credProps"),
         })
     }
 
     /// Makes the request for an authenticator that says this of itself.
     pub fn request(&self, info: &get_info::Response) -> make_credential::Request {
-        let verify = self.verification != Verification::Discouraged || self.resident_key;
+        let resident_key = self.asks_resident_key(info);
+        let verify = self.verification != Verification::Discouraged || resident_key;
         make_credential::Request {
             client_data_hash: self.client_data.hash(),
             rp: self.rp.clone(),
@@ -213,7 +256,7 @@ impl Create {
             algorithms: self.algorithms.clone(),
             exclude: self.exclude.clone(),
             extensions: extensions(self.cmtg_key, info),
-            resident_key: self.resident_key.then_some(true),
+            resident_key: resident_key.then_some(true),
             user_verification: uv(verify, self.verification, info),
             user_presence: None,
             enterprise_attestation: None,
@@ -222,9 +265,14 @@ impl Create {
         }
     }
 
-    /// Returns whether a discoverable passkey is asked for.
-    pub(super) fn resident_key(&self) -> bool {
-        self.resident_key
+    /// Returns whether a discoverable passkey is asked for of an authenticator that says this of
+    /// itself.
+    pub(super) fn asks_resident_key(&self, info: &get_info::Response) -> bool {
+        match self.resident_key {
+            ResidentKey::Discouraged => false,
+            ResidentKey::Preferred => info.option("rk") == Some(true),
+            ResidentKey::Required => true,
+        }
     }
 
     /// Returns the RP ID.
@@ -253,15 +301,17 @@ fn algorithms(value: &Value) -> Result<Vec<i64>, OptionsError> {
             found.push(id);
         }
     }
-    // WebAuthn §5.1.3: an empty list stands for these two.
-    if list.is_empty() {
-        found.extend([-7, -257]);
+    // WebAuthn §5.1.3: an empty list stands for these two, but not one of which nothing is left.
+    match (found.is_empty(), list.is_empty()) {
+        (_, true) => Ok(vec![-7, -257]),
+        (true, false) => Err(OptionsError::Wrong(PATH, NO_PUBLIC_KEY)),
+        (false, false) => Ok(found),
     }
-    Ok(found)
 }
 
 impl Get {
-    /// Reads request options (WebAuthn L3, `PublicKeyCredentialRequestOptionsJSON`).
+    /// Reads request options (WebAuthn L3, `PublicKeyCredentialRequestOptionsJSON`), with the same
+    /// care as [`Create::parse`].
     ///
     /// # Errors
     ///
@@ -271,7 +321,7 @@ impl Get {
         Ok(Self {
             client_data: ClientData::new("webauthn.get", &challenge(&value)?, origin),
             rp_id: origin.rp_id(text(&value, "rpId", "rpId")?)?,
-            allow: descriptors(&value, "allowCredentials")?,
+            allow: allowed(&value)?,
             verification: verification(&value, "userVerification")?,
             cmtg_key: extension(&value, cmtg_key::NAME),
         })
