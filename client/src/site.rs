@@ -21,6 +21,14 @@ pub enum SiteError {
     /// Its answer cannot be read.
     #[error("{0} answered with something that is no JSON of ours")]
     Answer(String),
+    /// It failed, or is no site that serves options: what it did with the request nobody knows.
+    #[error("the site failed: {site} answered with status {status}")]
+    Failed {
+        /// The site.
+        site: String,
+        /// Its HTTP status.
+        status: u16,
+    },
     /// Its address is no origin that passkeys may have.
     #[error(transparent)]
     Origin(#[from] OriginError),
@@ -163,32 +171,34 @@ impl Site {
         }
         let status = response.status();
         let answer: Option<Value> = response.body_mut().read_json().ok();
-        match answer {
-            Some(answer) if status.is_success() => Ok(answer),
-            Some(answer) => Err(SiteError::Rejected {
+        if status.is_success() {
+            return answer.ok_or_else(|| SiteError::Answer(site.to_owned()));
+        }
+        // Only who says why has judged. A proxy in between, a site that broke and one that has no such
+        // page have not.
+        let judged = status.is_client_error() && status.as_u16() != 404;
+        match answer.as_ref().filter(|_| judged).and_then(rejection) {
+            Some(why) => Err(SiteError::Rejected {
                 site: site.to_owned(),
-                why: rejection(&answer).unwrap_or_else(|| format!("status {status}")),
+                why,
             }),
-            None if status.is_success() => Err(SiteError::Answer(site.to_owned())),
-            None => Err(SiteError::Rejected {
+            None => Err(SiteError::Failed {
                 site: site.to_owned(),
-                why: format!("status {status}"),
+                status: status.as_u16(),
             }),
         }
     }
 }
 
+/// Returns why a site rejects something, in its own words and with its rule, if it says so.
 fn rejection(answer: &Value) -> Option<String> {
-    let why = answer.get("why")?.as_str()?;
     // A site's words end up on a terminal.
-    let why = handfast_authenticator::engine::printable(why);
-    Some(match answer.get("rule").and_then(Value::as_str) {
-        Some(rule) => {
-            format!(
-                "{why} ({})",
-                handfast_authenticator::engine::printable(rule)
-            )
-        }
-        None => why,
-    })
+    let words = |name| {
+        let words = answer.get(name)?.as_str()?;
+        Some(handfast_authenticator::engine::printable(words))
+    };
+    match (words("why"), words("rule")) {
+        (Some(why), Some(rule)) => Some(format!("{why} ({rule})")),
+        (why, rule) => why.or(rule),
+    }
 }

@@ -119,6 +119,13 @@ impl From<SiteError> for Failure {
             SiteError::Rejected { .. } => {
                 rejected(error.to_string()).with_hint("Nothing was changed at the site.")
             }
+            SiteError::Failed {
+                status: 300..=405, ..
+            } => Self::new(error.to_string()).with_hint(
+                "Check the address: it must be of a site that serves options, as the demo site does.",
+            ),
+            SiteError::Failed { .. } => Self::new(error.to_string())
+                .with_hint("What it did with the request is not known; try again later."),
             error => Self::new(error.to_string()).with_hint("Check the address and the network."),
         }
     }
