@@ -8,14 +8,59 @@ use handfast_authenticator::engine::{
 };
 use handfast_proto::ctap2::get_info;
 use rand_core::OsRng;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// How often a PIN may be mistyped in one ceremony.
+const ATTEMPTS: usize = 3;
+
+/// Why there is no answer of the person at this keyboard.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// There is nobody to ask.
+    #[error("nobody could be asked: there is no terminal")]
+    NoTerminal,
+    /// The PIN was wrong; so many tries are left.
+    #[error("the PIN was wrong; {} left", tries(*.0))]
+    WrongPin(u8),
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unanswered {
+    /// There is nobody to ask, or nobody any more.
+    Nobody,
+    /// The person said no.
+    Refused,
+}
 
 /// How a local ceremony asks the person at this keyboard.
 pub trait Keyboard {
-    /// Asks for the PIN; nothing means no.
-    fn pin(&mut self, question: &str) -> Option<String>;
+    /// Asks for the PIN, to do `what`: a phrase such as “sign in to example.org as ana”.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    fn pin(&mut self, what: &str) -> Result<Zeroizing<String>, Unanswered>;
 
-    /// Asks which of several accounts; nothing means no.
-    fn account(&mut self, accounts: &[Account]) -> Option<usize>;
+    /// Returns whether [`Self::pin`] gives a PIN without asking for it: then that stands for the
+    /// person.
+    fn knows_pin(&self) -> bool;
+
+    /// Asks whether to do `what`; a yes is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    fn confirm(&mut self, what: &str) -> Result<(), Unanswered>;
+
+    /// Asks which of several accounts, by its place in the list.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    fn account(&mut self, accounts: &[Account]) -> Result<usize, Unanswered>;
 
     /// Says something.
     fn say(&mut self, words: &str);
@@ -32,13 +77,17 @@ pub fn info(
     get_info::Response::parse(&authenticator.get_info())
 }
 
-/// Answers one request: status byte and CBOR. Typing the command was the person's consent; the PIN
-/// verifies who typed it.
+/// Answers one request: status byte and CBOR. The person is asked for the PIN, which verifies who
+/// typed it, or else for a yes; a vault that was made for tests answers without anybody.
+///
+/// # Errors
+///
+/// [`LocalError`].
 pub fn answer(
     authenticator: &mut Authenticator,
     request: &[u8],
     keyboard: &mut dyn Keyboard,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, LocalError> {
     let context = Context {
         computer: Computer::ThisDevice,
         method: None,
@@ -47,68 +96,137 @@ pub fn answer(
     let mut session = authenticator.session(context);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs();
-    let mut person = AtKeyboard(keyboard);
+    let mut person = AtKeyboard {
+        for_tests: authenticator.vault.is_for_tests(),
+        keyboard,
+        failed: None,
+    };
     let reply = authenticator.handle(&mut session, request, &mut person, &mut OsRng, now);
+    if let Some(failed) = person.failed {
+        return Err(failed);
+    }
     if let Some(note) = reply.note {
         keyboard.say(&note);
     }
-    reply.bytes
+    Ok(reply.bytes)
 }
 
-struct AtKeyboard<'a>(&'a mut dyn Keyboard);
+struct AtKeyboard<'a> {
+    keyboard: &'a mut dyn Keyboard,
+    for_tests: bool,
+    failed: Option<LocalError>,
+}
 
 impl Person for AtKeyboard<'_> {
     fn ask(&mut self, prompt: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
-        let (question, account) = match prompt {
-            Prompt::NoPasskey { .. } => return Answer::Refused,
-            Prompt::Excluded { .. } => {
-                return Answer::Approved {
-                    account: 0,
-                    verified: false,
-                };
+        match self.decide(prompt, pin) {
+            Ok(answer) => answer,
+            Err(Unanswered::Refused) => {
+                self.failed = None;
+                Answer::Refused
             }
-            Prompt::Create { rp_id, .. } => {
-                (format!("PIN, to make a passkey for {rp_id}: "), Some(0))
+            Err(Unanswered::Nobody) => {
+                // Why there is nobody any more matters more than that.
+                self.failed.get_or_insert(LocalError::NoTerminal);
+                Answer::Refused
             }
+        }
+    }
+}
+
+impl AtKeyboard<'_> {
+    fn decide(&mut self, prompt: &Prompt<'_>, pin: &mut dyn PinPad) -> Result<Answer, Unanswered> {
+        let (what, account) = match prompt {
+            Prompt::Excluded { rp_id } => (
+                format!("tell {rp_id} that this account has a passkey here already"),
+                0,
+            ),
+            Prompt::Create { rp_id, account, .. } => (
+                format!("make a passkey for {rp_id}, for {}", described(account)),
+                0,
+            ),
             Prompt::SignIn {
                 rp_id, accounts, ..
             } => {
                 let account = match accounts.as_slice() {
-                    [_] => Some(0),
-                    accounts => self.0.account(accounts),
+                    [_] => 0,
+                    accounts => self.keyboard.account(accounts)?,
                 };
-                (format!("PIN, to sign in to {rp_id}: "), account)
+                let name = accounts.get(account).map(described);
+                let name = name.ok_or(Unanswered::Refused)?;
+                (format!("sign in to {rp_id} as {name}"), account)
             }
-            // Only a phone lets others into its group.
-            _ => return Answer::Refused,
+            // There is no passkey; and only a phone lets others into its group.
+            _ => return Ok(Answer::Refused),
         };
-        let Some(account) = account else {
-            return Answer::Refused;
-        };
-        if !pin.is_set() {
-            return Answer::Approved {
-                account,
-                verified: false,
-            };
+        // What no PIN is needed for is asked with a word, unless the PIN stands for the person.
+        let needs_pin = !matches!(prompt, Prompt::Excluded { .. });
+        if pin.is_set() && (needs_pin || self.keyboard.knows_pin()) {
+            return self.verify(&what, account, pin);
         }
-        let Some(typed) = self.0.pin(&question) else {
-            return Answer::Refused;
-        };
-        match pin.check(&typed) {
-            // The engine knows why, and says so.
-            Err(PinUnavailable) => Answer::Refused,
-            Ok(PinCheck::Right) => Answer::Approved {
-                account,
-                verified: true,
-            },
-            Ok(PinCheck::Wrong(left)) => {
-                self.0.say(&format!("Wrong PIN; {left} tries left."));
-                Answer::WrongPin
-            }
-            Ok(PinCheck::Blocked | PinCheck::NotSet) => {
-                self.0.say("The PIN is blocked.");
-                Answer::Blocked
+        if self.for_tests {
+            self.keyboard.say(&format!(
+                "This vault is for tests: nobody was asked whether to {what}."
+            ));
+        } else {
+            self.keyboard.confirm(&what)?;
+        }
+        Ok(Answer::Approved {
+            account,
+            verified: false,
+        })
+    }
+
+    fn verify(
+        &mut self,
+        what: &str,
+        account: usize,
+        pin: &mut dyn PinPad,
+    ) -> Result<Answer, Unanswered> {
+        for attempt in 1..=ATTEMPTS {
+            let typed = self.keyboard.pin(what)?;
+            match pin.check(&typed) {
+                // The engine knows why, and says so.
+                Err(PinUnavailable) => return Ok(Answer::Refused),
+                Ok(PinCheck::Right) => {
+                    self.failed = None;
+                    return Ok(Answer::Approved {
+                        account,
+                        verified: true,
+                    });
+                }
+                Ok(PinCheck::Wrong(left)) => {
+                    self.failed = Some(LocalError::WrongPin(left));
+                    // A PIN from a file will not be another one next time.
+                    if self.keyboard.knows_pin() {
+                        break;
+                    }
+                    if attempt < ATTEMPTS {
+                        let tries = tries(left);
+                        self.keyboard
+                            .say(&format!("That PIN is wrong; {tries} left."));
+                    }
+                }
+                Ok(PinCheck::Blocked | PinCheck::NotSet) => {
+                    self.failed = None;
+                    return Ok(Answer::Blocked);
+                }
             }
         }
+        Ok(Answer::WrongPin)
+    }
+}
+
+fn tries(left: u8) -> String {
+    match left {
+        1 => "1 try is".to_owned(),
+        left => format!("{left} tries are"),
+    }
+}
+
+fn described(account: &Account) -> &str {
+    match account.name.as_str() {
+        "" => &account.display_name,
+        name => name,
     }
 }

@@ -9,7 +9,8 @@ use handfast_proto::hybrid::qr::Hint;
 use serde_json::{Value, json};
 
 use super::failure::{answered, rejected};
-use super::unlock::{self, Terminal};
+use super::keyboard::Terminal;
+use super::unlock;
 use super::voice::{Voice, is_seen};
 use super::{How, Hybrid, Via};
 use crate::ceremony::Session;
@@ -118,7 +119,7 @@ fn perform<T>(
             let info = local::info(&authenticator)?;
             let mut keyboard = Terminal::new(voice)?;
             let reply = local::answer(&mut authenticator, &asked.request(&info), &mut keyboard);
-            done(asked.credential(&info, "platform", &reply)?)
+            done(asked.credential(&info, "platform", &reply?)?)
         }
         Via::Qr => {
             let mut session = Session::start(how.hybrid.means()?, asked.hint());
@@ -153,7 +154,7 @@ pub(super) fn ceremony(
         .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
     let asked = Asked::parse(kind, &json, &origin)?;
     perform(&asked, how, vault, voice, |credential| {
-        voice.result(&credential.to_string(), &credential);
+        voice.result(&credential.to_string(), &credential)?;
         voice.say("Done.", &json!({"event": "done"}));
         Ok(())
     })
@@ -173,7 +174,7 @@ pub(super) fn register(
     let decision = perform(&asked, how, vault, voice, |credential| {
         let decision = site.register(&credential)?;
         if !flag(&decision, "step_up_required") {
-            conclude(&decision, None, &credential, voice);
+            conclude(&decision, None, &credential, voice)?;
         }
         Ok((decision, credential))
     });
@@ -194,7 +195,7 @@ pub(super) fn sign_in(
     let decision = perform(&asked, how, vault, voice, |credential| {
         let decision = site.sign_in(&credential)?;
         if !flag(&decision, "step_up_required") {
-            conclude(&decision, None, &credential, voice);
+            conclude(&decision, None, &credential, voice)?;
         }
         Ok((decision, credential))
     });
@@ -213,15 +214,21 @@ fn why(decision: &Value) -> String {
     handfast_authenticator::engine::printable_text(why)
 }
 
-fn conclude(decision: &Value, step_up: Option<&Value>, credential: &Value, voice: Voice) {
+fn conclude(
+    decision: &Value,
+    step_up: Option<&Value>,
+    credential: &Value,
+    voice: Voice,
+) -> Result<(), Failure> {
     let mut value = json!({"decision": decision, "credential": credential});
     if let Some(step_up) = step_up {
         value["step_up"] = step_up.clone();
     }
-    voice.result(&why(step_up.unwrap_or(decision)), &value);
+    voice.result(&why(step_up.unwrap_or(decision)), &value)?;
     if flag(step_up.unwrap_or(decision), "signed_in") {
         voice.say("Done.", &json!({"event": "done"}));
     }
+    Ok(())
 }
 
 /// Goes through the site's step-up, if it asks for one.
@@ -236,19 +243,16 @@ fn step_up(
     voice.say(&why(&decision), &Value::Null);
     let code = voice.ask("The site's one-time code: ", &json!({"event": "step-up"}));
     let Some(code) = code.filter(|code| !code.is_empty()) else {
-        conclude(&decision, None, &credential, voice);
+        conclude(&decision, None, &credential, voice)?;
         return Err(
             rejected("The site wants a one-time code, and none was given")
                 .with_hint("Sign in again and type the code that the site sent you."),
         );
     };
     match site.step_up(&code) {
-        Ok(after) => {
-            conclude(&decision, Some(&after), &credential, voice);
-            Ok(())
-        }
+        Ok(after) => conclude(&decision, Some(&after), &credential, voice),
         Err(error) => {
-            conclude(&decision, None, &credential, voice);
+            conclude(&decision, None, &credential, voice)?;
             Err(error.into())
         }
     }

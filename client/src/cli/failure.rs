@@ -5,6 +5,7 @@ use handfast_proto::ctap2::Status;
 use handfast_proto::trust::join::JoinError;
 
 use crate::ceremony::SessionError;
+use crate::local::LocalError;
 use crate::origin::OriginError;
 use crate::qr::QrError;
 use crate::site::SiteError;
@@ -46,7 +47,7 @@ pub(super) fn answered(status: Status) -> Failure {
         ),
         Status::UV_INVALID => (
             "The PIN was wrong",
-            "Nothing was signed; try again.",
+            "Try again, with the PIN of that device.",
             code::FAILURE,
         ),
         Status::UV_BLOCKED => (
@@ -77,6 +78,18 @@ impl From<SessionError> for Failure {
             SessionError::Tls(error) => error.into(),
             SessionError::Relay(error) => error.into(),
             SessionError::Misuse(error) => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        let failure = Self::new(error.to_string());
+        match error {
+            LocalError::NoTerminal => failure.with_code(code::REFUSED).with_hint(
+                "Run it in a terminal, or set a PIN and name a file with it in HANDFAST_PIN_FILE.",
+            ),
+            _ => failure.with_hint("Nothing was signed; try again with the PIN of this device."),
         }
     }
 }

@@ -32,16 +32,17 @@ pub(super) fn link(hybrid: &Hybrid, vault: Option<PathBuf>, voice: Voice) -> Res
     show_qr(&session, hybrid, voice)?;
     runtime()?.block_on(async {
         let joined = join(&mut session, &mut authenticator, method, voice).await;
-        if let Ok(phone) = &joined {
+        let told = joined.as_ref().map_or(Ok(()), |phone| {
             let words = format!("This computer and “{phone}” are in one trust group now.");
             voice.result(
                 &words,
                 &json!({"linked": true, "phone": phone, "method": method.name()}),
-            );
+            )?;
             voice.say("Done.", &json!({"event": "done"}));
-        }
+            Ok(())
+        });
         session.close().await;
-        joined.map(|_| ())
+        joined.and(told)
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod keyboard;
 mod link;
 mod unlock;
 mod voice;

@@ -3,33 +3,46 @@
 use std::path::PathBuf;
 
 use handfast_authenticator::console::{self, Failure, Secrets, group_json, group_words};
-use handfast_authenticator::engine::{Account, Authenticator};
+use handfast_authenticator::engine::Authenticator;
 use handfast_authenticator::group;
-use serde_json::json;
+use handfast_authenticator::vault::Vault;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::keyboard::ask_secret;
 use super::voice::Voice;
-use crate::local::Keyboard;
-
-/// Asks on the terminal itself, as standard input may be in use.
-fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
-    rpassword::prompt_password(question)
-        .ok()
-        .map(Zeroizing::new)
-}
 
 /// The person at the terminal, asked for secrets.
-struct AtTerminal(Voice);
+struct AtTerminal {
+    voice: Voice,
+    /// Whether a pass phrase was to be proposed to a program.
+    proposed_to_program: bool,
+}
+
+impl AtTerminal {
+    fn new(voice: Voice) -> Self {
+        Self {
+            voice,
+            proposed_to_program: false,
+        }
+    }
+}
 
 impl Secrets for AtTerminal {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
-        ask_secret(question)
+        match self.proposed_to_program {
+            true => None,
+            false => ask_secret(question),
+        }
     }
 
     fn propose(&mut self, words: &str) {
-        let event = json!({"event": "proposed-passphrase"});
-        self.0
-            .say(&format!("{}\n\n    {words}\n", console::PROPOSAL), &event);
+        // Words that a program gets end up in its log, and it cannot write them down for anybody.
+        self.proposed_to_program = self.voice == Voice::Json;
+        if !self.proposed_to_program {
+            let words = format!("{}\n\n    {words}\n", console::PROPOSAL);
+            self.voice.say(&words, &Value::Null);
+        }
     }
 }
 
@@ -39,9 +52,19 @@ pub(super) fn init(
     voice: Voice,
 ) -> Result<(), Failure> {
     let home = console::home(vault)?;
-    let made = console::init(&home, name, false, &mut AtTerminal(voice))?;
-    tell_set_up(&made, voice);
-    Ok(())
+    let mut person = AtTerminal::new(voice);
+    let made = console::init(&home, name, false, &mut person).map_err(|failure| {
+        match person.proposed_to_program {
+            true => {
+                Failure::usage("A new vault needs a pass phrase, which no program is asked for")
+                    .with_hint(
+                        "Name a file with it in HANDFAST_PASSPHRASE_FILE, or leave out --json.",
+                    )
+            }
+            false => failure,
+        }
+    })?;
+    tell_set_up(&made, voice)
 }
 
 pub(super) fn join(
@@ -50,12 +73,12 @@ pub(super) fn join(
     voice: Voice,
 ) -> Result<(), Failure> {
     let home = console::home(vault)?;
-    let joined = console::join(&home, name, &mut AtTerminal(voice))?;
-    tell_set_up(&joined, voice);
-    Ok(())
+    let joined = console::join(&home, name, &mut AtTerminal::new(voice))?;
+    name_damaged(&joined.vault, voice);
+    tell_set_up(&joined, voice)
 }
 
-fn tell_set_up(authenticator: &Authenticator, voice: Voice) {
+fn tell_set_up(authenticator: &Authenticator, voice: Voice) -> Result<(), Failure> {
     if !authenticator.device.has_pin() {
         voice.say(console::NO_PIN, &json!({"event": "no-pin"}));
     }
@@ -71,16 +94,33 @@ fn tell_set_up(authenticator: &Authenticator, voice: Voice) {
              other devices: handfast link does that, beside the phone."
         ),
         &json!({"vault": vault.to_string(), "passkeys": count}),
-    );
+    )
 }
 
-/// Unlocks this computer's vault and device store.
+/// Unlocks this computer's vault and device store, and names the files that are of no use.
 pub(super) fn open(vault: Option<PathBuf>, voice: Voice) -> Result<Authenticator, Failure> {
-    console::open(&console::home(vault)?, &mut AtTerminal(voice))
+    let opened = unlock(vault, voice)?;
+    name_damaged(&opened.vault, voice);
+    Ok(opened)
+}
+
+fn unlock(vault: Option<PathBuf>, voice: Voice) -> Result<Authenticator, Failure> {
+    console::open(&console::home(vault)?, &mut AtTerminal::new(voice))
+}
+
+/// A passkey that is not found may be in a file that cannot be read.
+fn name_damaged(vault: &Vault, voice: Voice) {
+    for (path, why) in vault.damaged() {
+        let path = path.display().to_string();
+        voice.say(
+            &format!("{path} is left out: {why}. All others work."),
+            &json!({"event": "damaged", "file": path, "why": why}),
+        );
+    }
 }
 
 pub(super) fn vault_status(vault: Option<PathBuf>, voice: Voice) -> Result<(), Failure> {
-    let authenticator = open(vault, voice)?;
+    let authenticator = unlock(vault, voice)?;
     let vault = &authenticator.vault;
     let devices: Vec<_> = vault.devices().map(|device| device.name.as_str()).collect();
     let damaged: Vec<_> = vault
@@ -106,57 +146,12 @@ pub(super) fn vault_status(vault: Option<PathBuf>, voice: Voice) -> Result<(), F
         "devices": devices,
         "damaged": damaged,
     });
-    voice.result(&words, &value);
-    Ok(())
+    voice.result(&words, &value)
 }
 
 pub(super) fn group_status(vault: Option<PathBuf>, voice: Voice) -> Result<(), Failure> {
     let authenticator = open(vault, voice)?;
     let status = group::status(&authenticator.device);
     let none = "This computer is in no trust group yet. Beside your phone: handfast link";
-    voice.result(&group_words(&status, none), &group_json(&status));
-    Ok(())
-}
-
-/// The keyboard of this computer; the PIN may come from a file.
-pub(super) struct Terminal {
-    pin: Option<Zeroizing<String>>,
-    voice: Voice,
-}
-
-impl Terminal {
-    pub(super) fn new(voice: Voice) -> Result<Self, Failure> {
-        Ok(Self {
-            pin: console::pin_file()?,
-            voice,
-        })
-    }
-}
-
-impl Keyboard for Terminal {
-    fn pin(&mut self, question: &str) -> Option<String> {
-        let pin = match self.pin.take() {
-            Some(pin) => Some(pin),
-            None => ask_secret(question),
-        };
-        pin.filter(|pin| !pin.is_empty())
-            .map(|pin| pin.as_str().to_owned())
-    }
-
-    fn account(&mut self, accounts: &[Account]) -> Option<usize> {
-        let list = accounts.iter().enumerate();
-        let list: Vec<_> = list
-            .map(|(index, account)| format!("  {} {}", index + 1, account.name))
-            .collect();
-        self.say(&format!("There are several accounts:\n{}", list.join("\n")));
-        // The terminal itself is asked, as standard input may be in use; a number is no secret.
-        let typed = ask_secret("Which? ")?;
-        let index = typed.trim().parse::<usize>().ok()?.checked_sub(1)?;
-        (index < accounts.len()).then_some(index)
-    }
-
-    fn say(&mut self, words: &str) {
-        self.voice
-            .say(words, &json!({"event": "note", "text": words}));
-    }
+    voice.result(&group_words(&status, none), &group_json(&status))
 }

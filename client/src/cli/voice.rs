@@ -28,12 +28,20 @@ impl Voice {
     }
 
     /// Prints the result on standard output.
-    pub(super) fn result(self, words: &str, value: &Value) {
-        let _ = match self {
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not get there: a result that nobody has is none.
+    pub(super) fn result(self, words: &str, value: &Value) -> Result<(), Failure> {
+        match self {
             Self::Words => writeln!(stdout(), "{words}"),
             Self::Json => writeln!(stdout(), "{value}"),
         }
-        .and_then(|()| stdout().flush());
+        .and_then(|()| stdout().flush())
+        .map_err(|error| {
+            Failure::new(format!("the result could not be written: {error}"))
+                .with_hint("Give the program a standard output that takes it.")
+        })
     }
 
     /// Says what happens in a ceremony.
