@@ -13,7 +13,7 @@ use handfast_proto::hybrid::qr::Hint;
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
 use handfast_proto::hybrid::{
     ApiMisuse, CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig,
-    ClientEvent, ClientLimits,
+    ClientEvent, ClientLimits, Closed,
 };
 use handfast_transport::channel::{Channel, ChannelEnd};
 use handfast_transport::radio::{Radio, RadioError, Scan};
@@ -23,6 +23,8 @@ use rand_core::OsRng;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
+
+use crate::anchor;
 
 /// Why a session fails.
 #[derive(Debug, Error)]
@@ -56,6 +58,28 @@ pub struct Means {
     pub ca_file: Option<PathBuf>,
     /// How long to wait for a phone, and again for its owner, if not the usual time.
     pub patience: Option<Duration>,
+}
+
+impl Means {
+    /// Checks all that can be checked without a phone: that the radio can listen, and that the
+    /// additional trust anchor can be used. To be called in a runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Radio`] and [`SessionError::Tls`].
+    pub fn check(&self) -> Result<(), SessionError> {
+        self.listen().map(|_| ())
+    }
+
+    /// Begins to listen, if the rest is in order too.
+    fn listen(&self) -> Result<Scan, SessionError> {
+        // The system's own anchors are left for later: nobody should wait for a hundred certificates
+        // before there is a code to scan.
+        if let Some(path) = &self.ca_file {
+            anchor::check(path)?;
+        }
+        Ok(self.radio.scan()?)
+    }
 }
 
 /// What a person should see of a session.
@@ -92,13 +116,21 @@ pub struct Session {
     scan: Option<Scan>,
     channel: Option<Channel>,
     relay_error: Option<OpenError>,
+    closed: Option<Closed>,
     ignored: BTreeMap<String, u32>,
     over: bool,
 }
 
 impl Session {
-    /// Makes a QR code. The radio is not used before [`Self::ready`].
-    pub fn start(means: Means, hint: Hint) -> Self {
+    /// Makes a QR code and begins to listen. To be called in a runtime. What fails without a phone
+    /// fails here, before anybody sees the code.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Radio`] and [`SessionError::Tls`].
+    pub fn start(means: Means, hint: Hint) -> Result<Self, SessionError> {
+        info!(radio = %means.radio, "listening for adverts");
+        let scan = means.listen()?;
         let begin = Instant::now();
         let mut limits = ClientLimits::default();
         if let Some(patience) = means.patience {
@@ -107,16 +139,17 @@ impl Session {
         }
         let config = ClientConfig { hint, limits };
         let ceremony = ClientCeremony::start(config, &mut OsRng, now(begin));
-        Self {
+        Ok(Self {
             means,
             ceremony,
             begin,
-            scan: None,
+            scan: Some(scan),
             channel: None,
             relay_error: None,
+            closed: None,
             ignored: BTreeMap::new(),
             over: false,
-        }
+        })
     }
 
     /// Returns the text of the QR code, while it can still be answered.
@@ -163,6 +196,26 @@ impl Session {
         }
     }
 
+    /// Waits for something else, such as a person at this computer, as long as the phone stays.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], as when the phone left meanwhile ([`CeremonyError::PeerGone`]).
+    pub async fn meanwhile<T>(
+        &mut self,
+        other: impl Future<Output = T>,
+    ) -> Result<T, SessionError> {
+        let mut silence = |_| {};
+        tokio::select! {
+            done = other => Ok(done),
+            // No event but the end can come while nothing is asked.
+            ended = self.next(&mut silence) => {
+                ended?;
+                Err(CeremonyError::from(self.closed.unwrap_or(Closed::ByPeer)).into())
+            }
+        }
+    }
+
     /// Tells the phone that there is nothing more, and gives it two seconds to close.
     pub async fn close(mut self) {
         self.ceremony.shutdown(now(self.begin));
@@ -179,34 +232,39 @@ impl Session {
     /// Runs the machine until it has something to say to its caller.
     async fn next(&mut self, tell: Tell<'_>) -> Result<ClientEvent, SessionError> {
         loop {
-            if let Some(action) = self.ceremony.poll_action() {
-                self.act(action).await?;
-                continue;
-            }
+            // A person hears of a step before it is taken: opening a tunnel may take a while.
             match self.ceremony.poll_event() {
                 Some(ClientEvent::WaitingForPhone) => tell(Progress::WaitingForPhone),
                 Some(ClientEvent::PhoneFound) => tell(Progress::PhoneFound),
                 Some(ClientEvent::Connected) => tell(Progress::Connected),
                 Some(ClientEvent::WaitingForApproval) => tell(Progress::WaitingForApproval),
-                Some(ClientEvent::Failed(error)) => {
-                    self.over = true;
-                    return Err(match self.relay_error.take() {
-                        Some(relay) => relay.into(),
-                        None => error.into(),
-                    });
+                Some(event) => {
+                    while let Some(action) = self.ceremony.poll_action() {
+                        self.act(action).await?;
+                    }
+                    return self.concluded(event);
                 }
-                Some(event) => return Ok(event),
-                None => self.wait().await?,
+                None => match self.ceremony.poll_action() {
+                    Some(action) => self.act(action).await?,
+                    None => self.wait().await?,
+                },
             }
+        }
+    }
+
+    fn concluded(&mut self, event: ClientEvent) -> Result<ClientEvent, SessionError> {
+        self.over = matches!(event, ClientEvent::Failed(_) | ClientEvent::Finished);
+        match event {
+            ClientEvent::Failed(error) => Err(match self.relay_error.take() {
+                Some(relay) => relay.into(),
+                None => error.into(),
+            }),
+            event => Ok(event),
         }
     }
 
     async fn act(&mut self, action: ClientAction) -> Result<(), SessionError> {
         match action {
-            ClientAction::StartScan => {
-                info!(radio = %self.means.radio, "listening for adverts");
-                self.scan = Some(self.means.radio.scan()?);
-            }
             ClientAction::StopScan => {
                 self.scan = None;
                 for (why, count) in &self.ignored {
@@ -234,6 +292,7 @@ impl Session {
                     channel.close().await;
                 }
             }
+            // Listening began with the session.
             _ => {}
         }
         Ok(())
@@ -280,6 +339,7 @@ impl Session {
     fn ended(&mut self, end: &ChannelEnd) {
         debug!("the tunnel is closed: {end}");
         self.channel = None;
+        self.closed = Some(end.closed());
         self.ceremony
             .handle_channel_closed(end.closed(), now(self.begin));
     }

@@ -7,13 +7,15 @@ use handfast_authenticator::console::Failure;
 use handfast_proto::ctap2::{get_info, split_reply};
 use handfast_proto::hybrid::qr::Hint;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::failure::{answered, rejected};
 use super::keyboard::Terminal;
+use super::picture::Picture;
 use super::unlock;
 use super::voice::{Voice, is_seen};
-use super::{How, Hybrid, Via};
-use crate::ceremony::Session;
+use super::{How, Hybrid, Via, runtime};
+use crate::ceremony::{Means, Session};
 use crate::local;
 use crate::origin::Origin;
 use crate::qr::Symbol;
@@ -72,68 +74,116 @@ impl Asked {
     }
 }
 
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("The program could not start: {error}")))
+/// How a phone is reached, checked as far as that goes without one.
+pub(super) struct Nearby {
+    runtime: Runtime,
+    means: Means,
+}
+
+impl Nearby {
+    /// Prepares a session. All that can fail without the phone fails before a code is shown: this
+    /// much of it before the site or the vault is troubled.
+    pub(super) fn prepare(hybrid: &Hybrid, voice: Voice) -> Result<Self, Failure> {
+        let means = hybrid.means()?;
+        if !is_drawn(voice) && !hybrid.qr_url && hybrid.qr_file.is_none() {
+            return Err(
+                Failure::usage("There is no terminal to draw the QR code on")
+                    .with_hint("Give --qr-file PNG or --qr-url."),
+            );
+        }
+        let runtime = runtime()?;
+        runtime.block_on(async { means.check() })?;
+        Ok(Self { runtime, means })
+    }
+
+    /// Returns whether what is heard proves nothing.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.means.radio.is_simulated()
+    }
+
+    /// Shows a code, does with the session what is to be done, and only then takes its leave.
+    pub(super) fn with_phone<T>(
+        self,
+        hint: Hint,
+        hybrid: &Hybrid,
+        voice: Voice,
+        act: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(async {
+            let mut session = Session::start(self.means, hint)?;
+            let _picture = show_qr(&session, hybrid, voice)?;
+            let acted = act(&mut session).await;
+            session.close().await;
+            acted
+        })
+    }
+}
+
+/// A code in a pipe or a log would be one for whoever reads that.
+fn is_drawn(voice: Voice) -> bool {
+    voice == Voice::Words && is_seen()
 }
 
 /// Shows the QR code in all ways that were asked for.
-pub(super) fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<(), Failure> {
+fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<Option<Picture>, Failure> {
     let url = session.url().unwrap_or_default();
     let symbol = Symbol::new(&url)?;
-    if let Some(path) = &hybrid.qr_file {
-        symbol.write_png(path)?;
-    }
+    let picture = match &hybrid.qr_file {
+        Some(path) => Some(Picture::write(&symbol, path, voice)?),
+        None => None,
+    };
     if hybrid.qr_url {
         voice.say(&url, &json!({"event": "qr", "url": url}));
     }
-    // A code in a pipe or a log would be one for whoever reads that.
-    if voice == Voice::Words && is_seen() {
+    if is_drawn(voice) {
         voice.say(&symbol.to_terminal(), &Value::Null);
         voice.say(
             "Scan this code with your phone, with Bluetooth on at both.",
             &Value::Null,
         );
-    } else if !hybrid.qr_url && hybrid.qr_file.is_none() {
-        return Err(
-            Failure::usage("There is no terminal to draw the QR code on")
-                .with_hint("Give --qr-file PNG or --qr-url."),
-        );
     }
-    Ok(())
+    Ok(picture)
 }
 
-/// Asks the authenticator, hands the credential to `done`, and only then takes its leave.
-fn perform<T>(
-    asked: &Asked,
-    how: &How,
-    vault: Option<PathBuf>,
-    voice: Voice,
-    done: impl FnOnce(Value) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    match how.via {
-        Via::Local => {
-            let mut authenticator = unlock::open(vault, voice)?;
-            let info = local::info(&authenticator)?;
-            let mut keyboard = Terminal::new(voice)?;
-            let reply = local::answer(&mut authenticator, &asked.request(&info), &mut keyboard);
-            done(asked.credential(&info, "platform", &reply?)?)
-        }
-        Via::Qr => {
-            let mut session = Session::start(how.hybrid.means()?, asked.hint());
-            show_qr(&session, &how.hybrid, voice)?;
-            runtime()?.block_on(async {
-                let mut tell = |progress| voice.progress(progress);
-                let ready = session.ready(&mut tell).await?;
-                let reply = session.ask(asked.request(&ready.info), &mut tell).await?;
-                let credential = asked.credential(&ready.info, "cross-platform", &reply);
-                let done = credential.and_then(done);
-                session.close().await;
-                done
-            })
-        }
+/// Where the passkey is, and how it is reached.
+enum Way {
+    Local,
+    Phone(Nearby),
+}
+
+impl Way {
+    fn prepare(how: &How, voice: Voice) -> Result<Self, Failure> {
+        Ok(match how.via {
+            Via::Local => Self::Local,
+            Via::Qr => Self::Phone(Nearby::prepare(&how.hybrid, voice)?),
+        })
+    }
+
+    /// Asks the authenticator, hands the credential to `done`, and only then takes leave.
+    fn perform<T>(
+        self,
+        asked: &Asked,
+        how: &How,
+        vault: Option<PathBuf>,
+        voice: Voice,
+        done: impl FnOnce(Value) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let nearby = match self {
+            Self::Phone(nearby) => nearby,
+            Self::Local => {
+                let mut authenticator = unlock::open(vault, voice)?;
+                let info = local::info(&authenticator)?;
+                let mut keyboard = Terminal::new(voice)?;
+                let reply = local::answer(&mut authenticator, &asked.request(&info), &mut keyboard);
+                return done(asked.credential(&info, "platform", &reply?)?);
+            }
+        };
+        nearby.with_phone(asked.hint(), &how.hybrid, voice, async |session| {
+            let mut tell = |progress| voice.progress(progress);
+            let ready = session.ready(&mut tell).await?;
+            let reply = session.ask(asked.request(&ready.info), &mut tell).await?;
+            done(asked.credential(&ready.info, "cross-platform", &reply)?)
+        })
     }
 }
 
@@ -146,6 +196,7 @@ pub(super) fn ceremony(
     voice: Voice,
 ) -> Result<(), Failure> {
     let origin = Origin::parse(origin)?;
+    let way = Way::prepare(how, voice)?;
     let mut json = String::new();
     stdin()
         .lock()
@@ -153,7 +204,7 @@ pub(super) fn ceremony(
         .read_to_string(&mut json)
         .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
     let asked = Asked::parse(kind, &json, &origin)?;
-    perform(&asked, how, vault, voice, |credential| {
+    way.perform(&asked, how, vault, voice, |credential| {
         voice.result(&credential.to_string(), &credential)?;
         voice.say("Done.", &json!({"event": "done"}));
         Ok(())
@@ -169,9 +220,10 @@ pub(super) fn register(
     voice: Voice,
 ) -> Result<(), Failure> {
     let mut site = Site::new(site, how.hybrid.ca_file.as_deref())?;
+    let way = Way::prepare(how, voice)?;
     let options = site.register_options(user)?;
     let asked = Asked::parse(Kind::Create, &options, &site.origin().clone())?;
-    let decision = perform(&asked, how, vault, voice, |credential| {
+    let decision = way.perform(&asked, how, vault, voice, |credential| {
         let decision = site.register(&credential)?;
         if !flag(&decision, "step_up_required") {
             conclude(&decision, None, &credential, voice)?;
@@ -190,9 +242,10 @@ pub(super) fn sign_in(
     voice: Voice,
 ) -> Result<(), Failure> {
     let mut site = Site::new(site, how.hybrid.ca_file.as_deref())?;
+    let way = Way::prepare(how, voice)?;
     let options = site.sign_in_options(user)?;
     let asked = Asked::parse(Kind::Get, &options, &site.origin().clone())?;
-    let decision = perform(&asked, how, vault, voice, |credential| {
+    let decision = way.perform(&asked, how, vault, voice, |credential| {
         let decision = site.sign_in(&credential)?;
         if !flag(&decision, "step_up_required") {
             conclude(&decision, None, &credential, voice)?;

@@ -1,6 +1,7 @@
 //! `link`: join the trust group of the phone beside this computer (`trust-group.md` §4.3).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use handfast_authenticator::console::{Failure, code};
 use handfast_authenticator::engine::{Authenticator, printable};
@@ -10,46 +11,78 @@ use handfast_proto::trust::join::Joiner;
 use handfast_proto::trust::{Method, SUPPORT_VERSION};
 use rand_core::OsRng;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::Hybrid;
-use super::commands::{runtime, show_qr};
+use super::commands::Nearby;
 use super::failure::not_joined;
 use super::unlock;
 use super::voice::Voice;
 use crate::ceremony::Session;
 
+/// How long the person at this computer has. The phone gives a minute (`trust-group.md` §4.3), and ours
+/// must be over before, or a person who was slow would be told that the phone left.
+const PATIENCE: Duration = Duration::from_secs(55);
+
 pub(super) fn link(hybrid: &Hybrid, vault: Option<PathBuf>, voice: Voice) -> Result<(), Failure> {
-    let means = hybrid.means()?;
-    // All that can fail without the phone fails before a code is shown.
+    let nearby = Nearby::prepare(hybrid, voice)?;
     let mut authenticator = unlock::open(vault, voice)?;
     group::may_join(&authenticator.device)?;
-    let method = if means.radio.is_simulated() {
-        Method::Simulated
-    } else {
-        Method::HybridQr
+    let method = match nearby.is_simulated() {
+        true => Method::Simulated,
+        false => Method::HybridQr,
     };
-    let mut session = Session::start(means, Hint::GetAssertion);
-    show_qr(&session, hybrid, voice)?;
-    runtime()?.block_on(async {
-        let joined = join(&mut session, &mut authenticator, method, voice).await;
-        let told = joined.as_ref().map_or(Ok(()), |phone| {
-            let words = format!("This computer and “{phone}” are in one trust group now.");
-            voice.result(
-                &words,
-                &json!({"linked": true, "phone": phone, "method": method.name()}),
-            )?;
-            voice.say("Done.", &json!({"event": "done"}));
-            Ok(())
-        });
-        session.close().await;
-        joined.and(told)
+    let patience = hybrid.patience().map_or(PATIENCE, |p| p.min(PATIENCE));
+    nearby.with_phone(Hint::GetAssertion, hybrid, voice, async |session| {
+        let phone = join(session, &mut authenticator, method, patience, voice).await?;
+        let words = format!("This computer and “{phone}” are in one trust group now.");
+        let value = json!({"linked": true, "phone": phone, "method": method.name()});
+        voice.result(&words, &value)?;
+        voice.say("Done.", &json!({"event": "done"}));
+        Ok(())
     })
+}
+
+/// Lets the person at this computer confirm the number, as long as the phone stays.
+async fn confirm(
+    session: &mut Session,
+    number: &str,
+    phone: &str,
+    patience: Duration,
+    voice: Voice,
+) -> Result<(), Failure> {
+    let question = format!("Your phone “{phone}” will show {number}. Go on? [y/N] ");
+    let event = json!({"event": "confirm-code", "code": number, "device": phone});
+    let asked = timeout(patience, voice.ask_aside(question, event));
+    let answer = match session.meanwhile(asked).await {
+        Ok(Ok(answer)) => answer.unwrap_or_default(),
+        Ok(Err(_)) => {
+            voice.end_line();
+            let seconds = patience.as_secs();
+            return Err(Failure::new(format!(
+                "Nobody confirmed the number here within {seconds} seconds"
+            ))
+            .with_hint("Nothing was changed. Link again, and answer when the number is shown.")
+            .with_code(code::TIMED_OUT));
+        }
+        Err(error) => {
+            voice.end_line();
+            return Err(error.into());
+        }
+    };
+    if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new("You did not confirm the number")
+        .with_hint("Nothing was changed.")
+        .with_code(code::REFUSED))
 }
 
 async fn join(
     session: &mut Session,
     authenticator: &mut Authenticator,
     method: Method,
+    patience: Duration,
     voice: Voice,
 ) -> Result<String, Failure> {
     let mut tell = |progress| voice.progress(progress);
@@ -68,21 +101,7 @@ async fn join(
         offered.code().to_string(),
         printable(offered.granter().name.as_str()),
     );
-
-    let question = format!("Your phone “{phone}” will show {number}. Go on? [y/N] ");
-    let event = json!({"event": "confirm-code", "code": number, "device": phone});
-    // The session waits meanwhile; its phone gives a minute.
-    let answer = tokio::task::spawn_blocking(move || voice.ask(&question, &event)).await;
-    let answer = answer
-        .ok()
-        .flatten()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    if !matches!(answer.as_str(), "y" | "yes") {
-        return Err(Failure::new("You did not confirm the number")
-            .with_hint("Nothing was changed.")
-            .with_code(code::REFUSED));
-    }
+    confirm(session, &number, &phone, patience, voice).await?;
     let (awaiting, request) = offered.confirm();
     let sealed = session.ask(request, &mut tell).await?;
     let granted = awaiting

@@ -4,6 +4,7 @@ mod commands;
 mod failure;
 mod keyboard;
 mod link;
+mod picture;
 mod unlock;
 mod voice;
 
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use handfast_authenticator::console::{self, Failure};
 use handfast_transport::radio::Radio;
 use handfast_transport::relay::RelayUrl;
+use tokio::runtime::Runtime;
 
 use self::voice::Voice;
 use crate::ceremony::Means;
@@ -183,9 +185,20 @@ impl Hybrid {
             radio: Radio::parse(&self.radio, console::default_air)?,
             relays,
             ca_file: self.ca_file.clone(),
-            patience: self.timeout.map(Duration::from_secs),
+            patience: self.patience(),
         })
     }
+
+    fn patience(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs)
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("The program could not start: {error}")))
 }
 
 /// Runs the program with these arguments (the first is its name) and returns its exit code.

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
 
 use handfast_authenticator::console::Failure;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::ceremony::Progress;
 
@@ -64,6 +65,25 @@ impl Voice {
             &format!("{what}\n{hint}"),
             &json!({"event": "error", "message": what, "hint": hint}),
         );
+    }
+
+    /// Asks like [`Self::ask`], without keeping anybody else from going on. A question that is given
+    /// up keeps standard input for itself.
+    pub(super) async fn ask_aside(self, question: String, event: Value) -> Option<String> {
+        let (answer, answered) = oneshot::channel();
+        // A thread of the runtime would be waited for at its end, and so would the person.
+        std::thread::spawn(move || {
+            // Who asked may have given up.
+            let _ = answer.send(self.ask(&question, &event));
+        });
+        answered.await.ok().flatten()
+    }
+
+    /// Ends the line of a question that is given up.
+    pub(super) fn end_line(self) {
+        if self == Self::Words {
+            let _ = writeln!(stderr());
+        }
     }
 
     /// Asks on standard error and reads a line from standard input; nothing if it has ended.
