@@ -23,67 +23,124 @@ use tokio::runtime::Runtime;
 use self::voice::Voice;
 use crate::ceremony::Means;
 
-/// Sign in with the passkeys of a phone beside this computer, or with this computer's own, from any
-/// program.
+/// Sign in with passkeys from any program: with those on a phone beside this computer, or with this
+/// computer's own.
+///
+/// The phone is any device that runs handfast-authenticator. This computer shows a QR code; the phone
+/// scans it, answers by Bluetooth, meets this computer at a relay on the internet, asks its owner, and
+/// signs. The passkey never leaves it.
+///
+/// A vault is an encrypted folder of passkeys that your file sync carries between your devices. A
+/// trust group is those of them that were once beside each other: a site can tell them from a device
+/// that has only a copy of the vault.
 #[derive(Debug, Parser)]
 #[command(name = "handfast", version, after_help = HELP)]
 struct Arguments {
-    /// The vault's folder, instead of the usual one.
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The vault's folder [usually ~/.local/share/handfast/vault].
+    #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     vault: Option<PathBuf>,
-    /// Print the result as JSON on standard output and every step as a line of JSON on standard
-    /// error.
-    #[arg(long, global = true)]
+    /// Speak to a program: the result as JSON on standard output, every step as a line of JSON on
+    /// standard error.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
     /// Tell on standard error what goes on inside; -vv tells of every advert and message.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
 
-const HELP: &str = "\
-The vault's pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the \
-PIN of this device likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into \
-one folder.
+const EVERYWHERE: &str = "Options of every command";
+const NEARBY: &str = "Reaching the phone";
 
-Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
-6 relay unreachable, 7 rejected by the relying party.";
+const HELP: &str = "\
+First steps, with the demo site and with a phone that runs on this machine too (this version hears
+phones over simulated radio only):
+  handfast-authenticator run --radio simulated --relay wss://localhost:8443 \\
+      --tunnel-domain 300 --ca-file cert.pem
+  handfast register http://localhost:8080 --user me --qr-url --radio simulated \\
+      --relay-map 300=wss://localhost:8443 --ca-file cert.pem
+and with a vault that your file sync brought here:
+  handfast vault join
+  handfast sign-in http://localhost:8080 --via local
+
+Environment:
+  HANDFAST_PASSPHRASE_FILE  a file with the vault's pass phrase, which else is asked for
+  HANDFAST_PIN_FILE         a file with this computer's PIN, likewise; it then stands for you
+  HANDFAST_HOME             one folder for vault and device store
+
+Exit codes:
+  0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable,
+  6 relay unreachable, 7 rejected by the site, 130 interrupted";
+
+const CREATE: &str = "\
+Example, with the options that a server made:
+  handfast create --origin https://example.org < options.json > credential.json
+Needed in the options are challenge, rp.name, user and pubKeyCredParams.";
+
+const GET: &str = "\
+Example, with the options that a server made:
+  handfast get --origin https://example.org < options.json > credential.json
+Needed in the options is challenge; rpId, if it is not the origin's whole host.";
+
+const LINK: &str = "\
+Phone and computer show the same six digits; confirm them on both. Before that this computer must be
+in the phone's vault:
+  handfast vault join";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a passkey: WebAuthn creation options (JSON) on standard input, the credential on
-    /// standard output.
+    /// Make a passkey for a server of yours: WebAuthn JSON in and out.
+    ///
+    /// Reads WebAuthn creation options (PublicKeyCredentialCreationOptionsJSON) from standard input,
+    /// has a passkey made, and prints the credential as a browser's toJSON() does, for the server to
+    /// verify.
+    #[command(after_long_help = CREATE)]
     Create(ForOrigin),
-    /// Sign in: WebAuthn request options (JSON) on standard input, the credential on standard
-    /// output.
+    /// Sign in at a server of yours: WebAuthn JSON in and out.
+    ///
+    /// Reads WebAuthn request options (PublicKeyCredentialRequestOptionsJSON) from standard input, has
+    /// a passkey sign, and prints the credential as a browser's toJSON() does, for the server to
+    /// verify.
+    #[command(after_long_help = GET)]
     Get(ForOrigin),
-    /// Register at a site that serves options, as the demo site does.
+    /// Make a passkey at a site that speaks as the demo site does.
+    ///
+    /// The site is asked for its options and gets the new passkey: it must serve
+    /// /api/register/options and /api/register/verify, as handfast-site does.
     Register {
-        /// The site: https://HOST, or http://localhost:PORT.
+        /// The site's address: https://HOST[:PORT], or http://localhost[:PORT].
         site: String,
-        /// The account's name.
-        #[arg(long)]
+        /// The account's name at the site.
+        #[arg(long, value_name = "NAME")]
         user: String,
         #[command(flatten)]
         how: How,
     },
-    /// Sign in at such a site.
+    /// Sign in at a site that speaks as the demo site does.
+    ///
+    /// The site is asked for its options and gets the signature: it must serve /api/sign-in/options
+    /// and /api/sign-in/verify, as handfast-site does. If the site wants a one-time code besides, it
+    /// is asked for.
     SignIn {
-        /// The site: https://HOST, or http://localhost:PORT.
+        /// The site's address: https://HOST[:PORT], or http://localhost[:PORT].
         site: String,
-        /// The account's name; left out, the passkey tells.
-        #[arg(long)]
+        /// The account's name at the site; left out, the passkey tells.
+        #[arg(long, value_name = "NAME")]
         user: Option<String>,
         #[command(flatten)]
         how: How,
     },
-    /// Join the trust group of the phone beside this computer. This computer must be in the vault.
+    /// Join the trust group of the phone beside this computer.
+    ///
+    /// From then on this computer presents itself to sites as one of your own devices when it signs
+    /// in with passkeys of the vault that it shares with the phone.
+    #[command(after_long_help = LINK)]
     Link {
         #[command(flatten)]
         hybrid: Hybrid,
     },
-    /// This computer's own passkeys.
+    /// The passkeys on this computer: make a vault, join one, see what is in it.
     Vault {
         #[command(subcommand)]
         command: VaultCommand,
@@ -97,19 +154,25 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum VaultCommand {
-    /// Make a vault, and set this computer up in it.
+    /// Make a new vault, and set this computer up in it.
+    ///
+    /// Asks for a pass phrase (six words are proposed) and for a PIN. The pass phrase opens the vault
+    /// on every device; the PIN is of this computer only, and proves to sites that it is you.
     Init {
-        /// What this computer is called in lists; its host name if left out.
+        /// What this computer is called in lists [usually its host name].
         #[arg(long)]
         name: Option<String>,
     },
-    /// Set this computer up in a vault whose folder is here already, by its pass phrase.
+    /// Set this computer up in a vault that your file sync brought here.
+    ///
+    /// Asks for the vault's pass phrase, and for a PIN of this computer. This computer can sign in
+    /// then, but is in no trust group yet: for that, bring it beside the phone and use handfast link.
     Join {
-        /// What this computer is called in lists; its host name if left out.
+        /// What this computer is called in lists [usually its host name].
         #[arg(long)]
         name: Option<String>,
     },
-    /// What is in it, which devices opened it, and which files are damaged.
+    /// How many passkeys are in the vault, which devices opened it, which files are damaged.
     Status,
 }
 
@@ -121,7 +184,8 @@ enum GroupCommand {
 
 #[derive(Args, Debug)]
 struct ForOrigin {
-    /// For which origin: https://HOST[:PORT], or http://localhost[:PORT].
+    /// The origin that asks: https://HOST[:PORT], or http://localhost[:PORT]. Passkeys are bound to
+    /// its host or to a parent domain of that, so give the one that really asks.
     #[arg(long)]
     origin: String,
     #[command(flatten)]
@@ -130,8 +194,8 @@ struct ForOrigin {
 
 #[derive(Args, Debug)]
 struct How {
-    /// Where the passkey is: on a phone beside this computer, or in this computer's vault.
-    #[arg(long, value_enum, default_value = "qr")]
+    /// Where the passkey is.
+    #[arg(long, value_enum, value_name = "WHERE", default_value = "qr")]
     via: Via,
     #[command(flatten)]
     hybrid: Hybrid,
@@ -139,30 +203,36 @@ struct How {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Via {
-    /// A phone beside this computer, by a QR code.
+    /// On a phone beside this computer, which scans a QR code.
     Qr,
-    /// This computer's own vault.
+    /// In this computer's own vault.
     Local,
 }
 
 #[derive(Args, Debug)]
+#[command(next_help_heading = NEARBY)]
 struct Hybrid {
-    /// bluez, simulated, or simulated=DIR.
+    /// How to hear the phone: bluez is this computer's Bluetooth (not in this version yet);
+    /// simulated=DIR is a folder that both can write to, for trying out; simulated alone is the usual
+    /// such folder.
     #[arg(long, default_value = "bluez")]
     radio: String,
-    /// Reach the relay of number N at URL; for a relay without a name that the number gives.
+    /// Where the phone's relay is, if its number N (handfast-authenticator --tunnel-domain) does not
+    /// tell: 300=wss://HOST:PORT. May be given several times.
     #[arg(long, value_name = "N=URL")]
     relay_map: Vec<String>,
-    /// An additional trust anchor, for the relay and the site.
+    /// A file with a certificate to trust besides the system's, for the relay and the site.
     #[arg(long, value_name = "PEM")]
     ca_file: Option<PathBuf>,
-    /// Write the QR code as a picture.
+    /// Write the QR code as a picture; it is removed when the code is of no more use.
     #[arg(long, value_name = "PNG")]
     qr_file: Option<PathBuf>,
-    /// Print the code's FIDO:/ address as its own line on standard error.
+    /// Print the QR code's text, FIDO:/ and digits, as a line on standard error. Whoever reads it can
+    /// answer in the phone's place.
     #[arg(long)]
     qr_url: bool,
-    /// Wait at most this long for a phone, and as long again for its owner.
+    /// Wait at most this long for a phone, as long again for its owner, and for you to confirm
+    /// [usually 180, 300 and 55].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: Option<u64>,
 }
@@ -253,5 +323,28 @@ fn run(arguments: Arguments, voice: Voice) -> Result<(), Failure> {
         Command::Group {
             command: GroupCommand::Status,
         } => unlock::group_status(vault, voice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_option_says_what_it_does() {
+        let mut command = Arguments::command();
+        command.build();
+        command.clone().debug_assert();
+        let mut commands = vec![&command];
+        while let Some(command) = commands.pop() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string);
+                assert!(help.is_some_and(|help| !help.is_empty()), "{argument}");
+            }
+            commands.extend(command.get_subcommands());
+        }
     }
 }
