@@ -21,10 +21,13 @@ use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
 use handfast_transport::tls::{TlsError, TlsTrust};
 use rand_core::OsRng;
 use thiserror::Error;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::anchor;
+
+/// How long the end of a session may take, when its result is known already.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why a session fails.
 #[derive(Debug, Error)]
@@ -219,8 +222,13 @@ impl Session {
     /// Tells the phone that there is nothing more, and gives it two seconds to close.
     pub async fn close(mut self) {
         self.ceremony.shutdown(now(self.begin));
-        // The ceremony has done its work: how it ends interests nobody any more.
-        while !self.over && !matches!(self.next(&mut |_| {}).await, Ok(ClientEvent::Finished)) {}
+        // The ceremony has done its work: how it ends interests nobody any more, and a relay that
+        // stopped reading is not waited for.
+        let ended = async {
+            while !self.over && !matches!(self.next(&mut |_| {}).await, Ok(ClientEvent::Finished)) {
+            }
+        };
+        let _ = timeout(FAREWELL, ended).await;
     }
 
     /// The phone ended the session where an answer was waited for.
