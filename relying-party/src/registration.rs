@@ -55,14 +55,7 @@ pub fn verify(
         return Err(Rule::CredentialIdMismatch);
     }
     // Step 5.
-    let key = CoseKey::parse(&attested.public_key).map_err(|error| match error {
-        // What cannot be verified here was not offered either.
-        CoseError::UnsupportedAlgorithm => Rule::AlgorithmNotOffered,
-        _ => Rule::PublicKey,
-    })?;
-    if !algorithms.contains(&key.algorithm().id()) {
-        return Err(Rule::AlgorithmNotOffered);
-    }
+    let key = offered_key(&attested.public_key, algorithms)?;
     // Step 6.
     let format = member("fmt")?.as_text().ok_or(Rule::Malformed)?;
     let statement = member("attStmt")?.as_map().ok_or(Rule::Malformed)?;
@@ -92,6 +85,18 @@ pub fn verify(
         public_key: key,
     };
     Ok(Registered { record, cmtg })
+}
+
+fn offered_key(bytes: &[u8], algorithms: &[i64]) -> Result<CoseKey, Rule> {
+    let key = CoseKey::parse(bytes).map_err(|error| match error {
+        // What cannot be verified here was not offered either.
+        CoseError::UnsupportedAlgorithm => Rule::AlgorithmNotOffered,
+        _ => Rule::PublicKey,
+    })?;
+    match algorithms.contains(&key.algorithm().id()) {
+        true => Ok(key),
+        false => Err(Rule::AlgorithmNotOffered),
+    }
 }
 
 /// The checks that both ceremonies share.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::notice::Notice;
-use crate::cmtg::CmtgFault;
+use crate::cmtg::{CmtgFault, Outcome};
 use crate::rule::Rule;
 use crate::store::StoreError;
 
@@ -42,6 +42,14 @@ impl From<StoreError> for Refusal {
 }
 
 impl Refusal {
+    /// Returns the refusal of what came of a trust-group key.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Invalid(fault) => Self::TrustGroupKey(*fault),
+            _ => Self::Rule(Rule::TrustGroupKey),
+        }
+    }
+
     pub(super) fn usage(why: &str) -> Self {
         Self::Request(400, why.to_owned())
     }

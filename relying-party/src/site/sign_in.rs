@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use super::session::{FRESH, Pending, PendingKind, StepUp};
 use crate::authentication::{self, Attempt};
 use crate::client_data::Challenge;
-use crate::cmtg::{Mode, Outcome};
+use crate::cmtg::Mode;
 use crate::policy::{Verdict, decide};
 use crate::record::Trust;
 use crate::response::AuthenticationResponse;
@@ -18,6 +18,11 @@ use crate::rule::Rule;
 
 const TOO_MANY: &str = "Too many wrong codes for this account; try again in an hour, or sign in \
      with a device that this site trusts.";
+
+const TRUSTED: &str = "The code is right: signed in, and this device's trust group is trusted from \
+     now on.";
+const NO_GROUP: &str = "The code is right: signed in. This device names no trust group, so it will \
+     need a code again.";
 
 impl Site {
     pub(super) fn sign_in_options(
@@ -85,12 +90,7 @@ impl Site {
         let key = checked.cmtg.key();
         self.watch_for_repeats(&record.id, key)?;
         match decision.verdict {
-            Verdict::Reject => {
-                return Err(match checked.cmtg {
-                    Outcome::Invalid(fault) => Refusal::TrustGroupKey(fault),
-                    _ => Rule::TrustGroupKey.into(),
-                });
-            }
+            Verdict::Reject => return Err(Refusal::of(&checked.cmtg)),
             Verdict::SignIn => {
                 let mut after = checked.record;
                 if let Some(key) = key {
@@ -171,14 +171,7 @@ impl Site {
         self.store.update_credential(&record)?;
         self.become_user(token, &user.handle, key.as_ref(), now);
         let trusted = key.is_some();
-        let why = match trusted {
-            true => {
-                "The code is right: signed in, and this device's trust group is trusted from now on."
-            }
-            false => {
-                "The code is right: signed in. This device names no trust group, so it will need a code again."
-            }
-        };
+        let why = if trusted { TRUSTED } else { NO_GROUP };
         Ok(self.decision(
             "step-up",
             &user,
