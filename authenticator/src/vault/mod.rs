@@ -1,6 +1,8 @@
 //! The vault: a folder of encrypted files that any file sync can carry. Files are known by their
 //! content, so conflict copies of any name are read too (see `docs/vault.md`).
 
+mod folder;
+mod group;
 mod header;
 mod passkey;
 mod sealed;
@@ -10,9 +12,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use handfast_proto::cbor::{self, Map, Value};
+use handfast_proto::cbor::Map;
 use handfast_proto::ids::{CredentialId, RpId};
 use handfast_proto::trust::{DeviceId, DeviceName, MemberKey, VaultId};
 use rand_core::CryptoRngCore;
@@ -21,9 +22,10 @@ use zeroize::Zeroizing;
 
 pub use passkey::Passkey;
 
+use self::folder::{Looked, header_path};
 use self::header::{Header, VaultKey};
-use self::sealed::{Fault, FileKey, Kind};
-use crate::disk::{is_hidden, random_name, write_atomically, write_new};
+use self::sealed::{FileKey, Kind};
+use crate::disk::{random_name, write_atomically, write_new};
 use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
@@ -31,9 +33,6 @@ const HEADER: &str = "vault.handfast";
 
 /// How long a passkey is kept that another has replaced, in seconds: 30 days.
 const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
-
-/// A folder's time of change is trusted to tell every change once it is this old.
-const GRAIN: Duration = Duration::from_secs(2);
 
 /// Why a vault cannot be used.
 #[derive(Debug, Error)]
@@ -107,8 +106,7 @@ pub struct Vault {
     header: Header,
     key: VaultKey,
     files: FileKey,
-    stamps: HashMap<PathBuf, Stamp>,
-    settled: HashMap<PathBuf, SystemTime>,
+    looked: Looked,
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
     by_rp: HashMap<RpId, Vec<CredentialId>>,
     devices: BTreeMap<DeviceId, VaultDevice>,
@@ -116,9 +114,6 @@ pub struct Vault {
     group_version: u64,
     damaged: BTreeMap<PathBuf, &'static str>,
 }
-
-/// By which an unchanged file is known without reading it.
-type Stamp = (u64, Option<SystemTime>);
 
 impl Vault {
     /// Makes a vault.
@@ -183,8 +178,7 @@ impl Vault {
             folder: folder.to_owned(),
             header,
             key,
-            stamps: HashMap::new(),
-            settled: HashMap::new(),
+            looked: Looked::default(),
             passkeys: HashMap::new(),
             by_rp: HashMap::new(),
             devices: BTreeMap::new(),
@@ -194,117 +188,6 @@ impl Vault {
         };
         vault.refresh()?;
         Ok(vault)
-    }
-
-    /// Reads what changed in the folder since it was last read. A file that is rewritten in its place,
-    /// as no file sync does that was met so far, is seen when its folder changes next.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::Io`] if the folder cannot be listed.
-    pub fn refresh(&mut self) -> Result<(), VaultError> {
-        for kind in Kind::ALL {
-            let folder = self.folder.join(kind.folder());
-            let begin = SystemTime::now();
-            let changed = fs::metadata(&folder)
-                .and_then(|metadata| metadata.modified())
-                .ok();
-            if changed.is_some() && self.settled.get(&folder) == changed.as_ref() {
-                continue;
-            }
-            let entries = match fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(at(&folder)(error)),
-            };
-            for entry in entries {
-                let path = entry.map_err(at(&folder))?.path();
-                if !is_hidden(&path) {
-                    self.look_at(kind, path);
-                }
-            }
-            // A folder that changed just now may change again within its clock's grain.
-            let old = |at: &SystemTime| begin.duration_since(*at).is_ok_and(|age| age > GRAIN);
-            match changed.filter(old) {
-                Some(changed) => self.settled.insert(folder, changed),
-                None => self.settled.remove(&folder),
-            };
-        }
-        let before = self.group.len();
-        self.group.retain(|path, _| path.exists());
-        if self.group.len() != before {
-            self.group_version += 1;
-        }
-        self.damaged.retain(|path, _| path.exists());
-        Ok(())
-    }
-
-    fn look_at(&mut self, kind: Kind, path: PathBuf) {
-        // A file that vanishes while we look has been replaced; the next look finds the new one.
-        let Ok(metadata) = fs::metadata(&path) else {
-            return;
-        };
-        let stamp = (metadata.len(), metadata.modified().ok());
-        if !metadata.is_file() || self.stamps.get(&path) == Some(&stamp) {
-            return;
-        }
-        let Ok(bytes) = fs::read(&path) else {
-            self.damaged.insert(path, "it cannot be read");
-            return;
-        };
-        match self.take(kind, &path, &bytes) {
-            Ok(()) => {
-                self.damaged.remove(&path);
-            }
-            Err(Fault::Damaged) => {
-                self.damaged
-                    .insert(path.clone(), "it is damaged, or of another vault");
-            }
-            Err(Fault::Newer) => {
-                self.damaged
-                    .insert(path.clone(), "a newer version of Handfast made it");
-            }
-            Err(Fault::Foreign) => {
-                self.damaged
-                    .insert(path.clone(), "it is no file of a vault");
-            }
-        }
-        self.stamps.insert(path, stamp);
-    }
-
-    fn take(&mut self, kind: Kind, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-        let (id, plaintext) = self.files.open(kind, bytes)?;
-        match kind {
-            Kind::Passkey => {
-                let passkey = Passkey::parse(&id, &plaintext).ok_or(Fault::Damaged)?;
-                self.index(passkey, path.to_owned());
-            }
-            Kind::Device => {
-                let device = parse_device(&plaintext).ok_or(Fault::Damaged)?;
-                self.devices
-                    .entry(device.id)
-                    .and_modify(|known| known.since = known.since.min(device.since))
-                    .or_insert(device);
-            }
-            Kind::Group => {
-                self.set_group(path.to_owned(), plaintext.to_vec());
-            }
-        }
-        Ok(())
-    }
-
-    fn index(&mut self, passkey: Passkey, path: PathBuf) {
-        match self.passkeys.get_mut(&passkey.credential_id) {
-            Some((known, _)) => known.merge(passkey),
-            None => {
-                let id = passkey.credential_id.clone();
-                self.by_rp
-                    .entry(passkey.rp_id.clone())
-                    .or_default()
-                    .push(id.clone());
-                self.passkeys.insert(id, (passkey, path));
-            }
-        }
     }
 
     /// Returns the vault's name.
@@ -512,98 +395,6 @@ impl Vault {
         self.devices.insert(device.id, device);
         Ok(())
     }
-
-    /// Returns the content of the files in `group/`.
-    pub fn group_files(&self) -> impl Iterator<Item = &[u8]> {
-        self.group.values().map(|(_, content)| content.as_slice())
-    }
-
-    /// Returns a number that changes with anything in `group/`.
-    pub(crate) fn group_version(&self) -> u64 {
-        self.group_version
-    }
-
-    /// Returns the files in `group/`, each with a number that changes with its content.
-    pub(crate) fn group_versions(&self) -> impl Iterator<Item = (&Path, u64, &[u8])> {
-        self.group
-            .iter()
-            .map(|(path, (version, content))| (path.as_path(), *version, content.as_slice()))
-    }
-
-    fn set_group(&mut self, path: PathBuf, content: Vec<u8>) {
-        self.group_version += 1;
-        self.group.insert(path, (self.group_version, content));
-    }
-
-    /// Publishes a file in `group/`.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::Io`].
-    pub fn publish(&mut self, content: &[u8]) -> Result<(), VaultError> {
-        let path = self.new_path(Kind::Group);
-        let id = random_name();
-        self.write(Kind::Group, id.as_bytes(), content, &path)?;
-        self.set_group(path, content.to_vec());
-        Ok(())
-    }
-
-    /// Publishes a file in the place of those that hold an older form of the same.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::Io`].
-    pub fn publish_instead(
-        &mut self,
-        content: &[u8],
-        older: impl Fn(&[u8]) -> bool,
-    ) -> Result<(), VaultError> {
-        let mut places: Vec<PathBuf> = self
-            .group
-            .iter()
-            .filter(|(_, (_, content))| older(content))
-            .map(|(path, _)| path.clone())
-            .collect();
-        let Some(first) = places.pop() else {
-            return self.publish(content);
-        };
-        let id = random_name();
-        self.write(Kind::Group, id.as_bytes(), content, &first)?;
-        self.set_group(first, content.to_vec());
-        for path in places {
-            // A copy that stays is read and merged again: nothing depends on its removal.
-            let _ = fs::remove_file(&path);
-            self.group.remove(&path);
-        }
-        Ok(())
-    }
-}
-
-/// Finds the header: by its name, or by its content if a file sync gave it another.
-fn header_path(folder: &Path) -> Option<PathBuf> {
-    let usual = folder.join(HEADER);
-    if usual.exists() {
-        return Some(usual);
-    }
-    let files = fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
-    let mut headers: Vec<_> = files
-        .filter(|path| path.is_file() && !is_hidden(path))
-        .filter(|path| fs::read(path).is_ok_and(|bytes| Header::parse(&bytes).is_ok()))
-        .collect();
-    headers.sort();
-    headers.into_iter().next()
-}
-
-fn parse_device(plaintext: &[u8]) -> Option<VaultDevice> {
-    let map = cbor::decode(plaintext).ok().and_then(Value::into_map)?;
-    Some(VaultDevice {
-        id: DeviceId(map.int(1)?.as_bytes()?.try_into().ok()?),
-        name: DeviceName::parse(map.int(2)?.as_text()?).ok()?,
-        since: map.int(3)?.as_u64()?,
-    })
 }
 
 impl fmt::Debug for Vault {
