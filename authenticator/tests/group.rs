@@ -312,3 +312,22 @@ fn entries_of_who_only_has_the_vault_are_not_kept() {
     let after = fs::read(phone.home.join("device/device.handfast")).unwrap();
     assert_eq!(before, after, "nothing of it was taken in");
 }
+
+#[test]
+fn a_group_file_that_goes_and_comes_back_is_read_again() {
+    let (_folder, mut phone, _) = pair();
+    let count = |device: &Device| device.authenticator.vault.group_files().count();
+    let folder = phone.vault().join("group");
+    let before = count(&phone);
+    let away = phone.home.join("away");
+    fs::rename(&folder, &away).unwrap();
+    fs::create_dir(&folder).unwrap();
+    phone.authenticator.vault.refresh().unwrap();
+    assert_eq!(count(&phone), 0);
+    // What is gone is published again, from the device's own copies.
+    phone.refresh();
+    assert_eq!(count(&phone), before);
+    copy(&away, &folder);
+    phone.refresh();
+    assert_eq!(count(&phone), 2 * before);
+}

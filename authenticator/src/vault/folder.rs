@@ -56,6 +56,9 @@ impl Vault {
                     self.look_at(kind, path);
                 }
             }
+            if kind == Kind::Group {
+                self.forget_vanished();
+            }
             // A folder that changed just now may change again within its clock's grain.
             let old = |at: &SystemTime| begin.duration_since(*at).is_ok_and(|age| age > GRAIN);
             match changed.filter(old) {
@@ -63,13 +66,24 @@ impl Vault {
                 None => self.looked.settled.remove(&folder),
             };
         }
-        let before = self.group.len();
-        self.group.retain(|path, _| path.exists());
-        if self.group.len() != before {
-            self.group_version += 1;
-        }
         self.damaged.retain(|path, _| path.exists());
         Ok(())
+    }
+
+    /// What vanished may come back as it was, and is to be read then.
+    fn forget_vanished(&mut self) {
+        let Self { group, looked, .. } = self;
+        let before = group.len();
+        group.retain(|path, _| {
+            let there = path.exists();
+            if !there {
+                looked.stamps.remove(path);
+            }
+            there
+        });
+        if group.len() != before {
+            self.group_version += 1;
+        }
     }
 
     fn look_at(&mut self, kind: Kind, path: PathBuf) {
