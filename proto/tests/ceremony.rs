@@ -151,9 +151,10 @@ fn an_advert_that_is_cut_altered_or_lost_is_waited_for_in_vain() {
     for faults in bad {
         let outcome = play(faults.clone());
         let advert = Some(Err(CeremonyError::TimedOut(TimedOut::Advert)));
+        let unheard = Some(Err(CeremonyError::TimedOut(TimedOut::Unheard)));
         assert_eq!(
             (&outcome.client, &outcome.phone),
-            (&advert, &advert),
+            (&advert, &unheard),
             "{faults:?}"
         );
         assert_eq!(outcome.requests, Vec::<Vec<u8>>::new());

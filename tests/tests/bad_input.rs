@@ -274,6 +274,21 @@ fn nobody_near_is_a_timeout() {
 }
 
 #[test]
+fn a_phone_that_no_computer_hears_says_so() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone_home(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let (_computer, url) = register(&stage, &desktop, "ana");
+    // The same code, the same relay, another air.
+    let mut arguments = words(&["scan", &url, "--timeout", "1"]);
+    arguments.extend(stage.phone_options("elsewhere"));
+    let finished = run(&stage, Program::Phone, &home, &arguments, "");
+    told(&finished, 4, "No computer heard this device");
+}
+
+#[test]
 fn a_relay_that_is_down_or_has_a_foreign_certificate_is_told() {
     let stage = stage();
     let (home, desktop) = (

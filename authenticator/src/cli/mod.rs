@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
@@ -124,6 +125,9 @@ struct Serving {
     /// Whether you are asked. 'always' works only with a vault made for tests.
     #[arg(long, value_enum, default_value = "ask")]
     approve: Approval,
+    /// How long a computer may take to hear this device.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=60))]
+    timeout: u64,
     /// Speak JSON, a line an event, on standard output.
     #[arg(long)]
     json: bool,
@@ -294,6 +298,7 @@ fn serve(
             domain: TunnelDomain(serving.tunnel_domain),
         },
         trust,
+        patience: Duration::from_secs(serving.timeout),
     };
     let ask = |withdrawn| Asking {
         voice,

@@ -61,6 +61,8 @@ pub(crate) struct Phone {
     pub(crate) radio: Radio,
     pub(crate) relay: Relay,
     pub(crate) trust: TlsTrust,
+    /// How long a computer may take to hear the advert.
+    pub(crate) patience: Duration,
 }
 
 type Answered = (Authenticator, Session, Reply);
@@ -95,7 +97,10 @@ impl Phone {
         let config = PhoneConfig {
             domain: self.relay.domain,
             get_info,
-            limits: PhoneLimits::default(),
+            limits: PhoneLimits {
+                advert: self.patience,
+                ..PhoneLimits::default()
+            },
         };
         let begin = Instant::now();
         let mut running = Running {

@@ -173,6 +173,9 @@ pub enum TimedOut {
     /// The answer to a request.
     #[error("nobody answered on the phone")]
     Reply,
+    /// A client that heard this phone's advert.
+    #[error("no computer heard this device: it is out of reach, or has gone")]
+    Unheard,
 }
 
 /// How a ceremony fails, by who is to blame.

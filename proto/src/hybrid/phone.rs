@@ -291,7 +291,7 @@ impl PhoneCeremony {
         }
         match &self.state {
             State::Connecting { .. } => self.fail(TimedOut::Channel.into()),
-            State::Advertising { .. } => self.fail(TimedOut::Advert.into()),
+            State::Advertising { .. } => self.fail(TimedOut::Unheard.into()),
             State::Ready { .. } if self.answered => self.leave(),
             State::Ready { .. } => self.fail(TimedOut::Request.into()),
             State::Answering { .. } => {
