@@ -55,6 +55,13 @@ impl TrafficKey {
         }
     }
 
+    fn at(key: &[u8; 32], counter: u32) -> Self {
+        Self {
+            counter,
+            ..Self::new(key)
+        }
+    }
+
     fn nonce(&self) -> Result<[u8; 12], ChannelError> {
         if self.counter > MAX_COUNTER {
             return Err(ChannelError::TooMany);
@@ -85,7 +92,15 @@ impl SecureChannel {
 
     /// Makes a channel from keys that are known otherwise, for tests of recorded traffic.
     pub fn from_keys(send: &[u8; 32], receive: &[u8; 32]) -> Self {
-        Self::new(TrafficKey::new(send), TrafficKey::new(receive))
+        Self::from_keys_at(send, receive, 0)
+    }
+
+    /// The same, after this many messages in each direction.
+    pub fn from_keys_at(send: &[u8; 32], receive: &[u8; 32], counter: u32) -> Self {
+        Self::new(
+            TrafficKey::at(send, counter),
+            TrafficKey::at(receive, counter),
+        )
     }
 
     /// Pads and encrypts the next message.
@@ -94,19 +109,26 @@ impl SecureChannel {
     ///
     /// [`ChannelError::TooLarge`], [`ChannelError::TooMany`] and [`ChannelError::Failed`].
     pub fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, ChannelError> {
-        if self.failed {
-            return Err(ChannelError::Failed);
-        }
         if message.len() > MAX_MESSAGE {
             return Err(ChannelError::TooLarge);
         }
-        let nonce = self.send.nonce()?;
         let mut padded = pad(message);
-        let sealed = self
-            .send
-            .cipher
-            .encrypt(Nonce::from_slice(&nonce), padded.as_slice());
+        let sealed = self.seal_padded(&padded);
         padded.zeroize();
+        sealed
+    }
+
+    /// Encrypts the next message with whatever padding it has, for tests of how others pad.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::seal`].
+    pub fn seal_padded(&mut self, padded: &[u8]) -> Result<Vec<u8>, ChannelError> {
+        if self.failed {
+            return Err(ChannelError::Failed);
+        }
+        let nonce = self.send.nonce()?;
+        let sealed = self.send.cipher.encrypt(Nonce::from_slice(&nonce), padded);
         self.send.counter += 1;
         sealed.map_err(|_| ChannelError::TooLarge)
     }
