@@ -1,4 +1,4 @@
-//! Both ceremonies in virtual time, over an air and a relay that misbehave.
+//! Both ceremonies in virtual time, with several phones and with whoever else comes to the relay.
 #![cfg(feature = "hybrid")]
 #![allow(
     clippy::unwrap_used,
@@ -6,57 +6,23 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod common;
+
 use std::time::Duration;
 
-use handfast_proto::ctap2::{Status, get_info};
+use common::pair::{ANSWER, ASK, good, info, play, play_pair, script, talk};
+use handfast_proto::Now;
+use handfast_proto::ctap2::Status;
+use handfast_proto::hybrid::advert;
+use handfast_proto::hybrid::qr::ScannedInvitation;
+use handfast_proto::hybrid::tunnel::TunnelDomain;
 use handfast_proto::hybrid::{ApiMisuse, CeremonyError, ChannelFailure, PeerMisbehaved, TimedOut};
-use handfast_proto::ids::Aaguid;
-use handfast_testkit::{Damage, Faults, Outcome, Pair, Script, Side};
+use handfast_testkit::{Chances, DOMAIN, Damage, Faults, FrameFault, Pair, Script, Side};
 
-const ASK: &[u8] = b"\x02request";
-const ANSWER: &[u8] = b"\x00answer";
-
-fn info() -> Vec<u8> {
-    get_info::Response {
-        versions: vec!["FIDO_2_1".to_owned()],
-        extensions: Vec::new(),
-        aaguid: Aaguid([0; 16]),
-        options: vec![("uv".to_owned(), true)],
-        transports: vec!["hybrid".to_owned()],
-    }
-    .encode()
-}
-
-fn script() -> Script {
-    Script {
-        get_info: info(),
-        requests: vec![ASK.to_vec()],
-        answer: Box::new(|_| Some(ANSWER.to_vec())),
-    }
-}
-
-fn play_pair(script: Script, faults: Faults) -> Pair {
-    let mut pair = Pair::new(1, script, faults).unwrap();
-    assert!(
-        pair.drive(),
-        "it must come to rest: {:#?}",
-        pair.transcript()
-    );
-    pair
-}
-
-fn play(faults: Faults) -> Outcome {
-    play_pair(script(), faults).outcome
-}
-
-fn good() -> Outcome {
-    Outcome {
-        client: Some(Ok(())),
-        phone: Some(Ok(())),
-        responses: vec![ANSWER.to_vec()],
-        requests: vec![ASK.to_vec()],
-    }
-}
+const START: Now = Now {
+    monotonic: Duration::ZERO,
+    unix: 0,
+};
 
 #[test]
 fn a_request_is_answered_and_both_sides_finish() {
@@ -65,12 +31,9 @@ fn a_request_is_answered_and_both_sides_finish() {
 
 #[test]
 fn several_requests_fit_into_one_session() {
-    let script = Script {
-        requests: vec![ASK.to_vec(); 3],
-        ..script()
-    };
-    let outcome = play_pair(script, Faults::default()).outcome;
-    assert_eq!(outcome.responses.len(), 3);
+    let outcome = play_pair(1, talk(3), Faults::default()).outcome;
+    assert_eq!(outcome.requests, vec![ASK; 3]);
+    assert_eq!(outcome.responses, vec![ANSWER; 3]);
     assert_eq!(
         (outcome.client, outcome.phone),
         (Some(Ok(())), Some(Ok(())))
@@ -78,210 +41,116 @@ fn several_requests_fit_into_one_session() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_transcript() {
-    let transcript = |seed| {
-        let mut pair = Pair::new(seed, script(), Faults::default()).unwrap();
+fn the_same_seed_and_the_same_faults_give_the_same_transcript() {
+    let unlucky = Faults {
+        broadcasts: 50,
+        suffix: vec![0xa0],
+        foreign_adverts: vec![vec![1; 20]; 3],
+        frames: vec![FrameFault::late(Side::Phone, 2, Duration::from_secs(1))],
+        chances: Chances {
+            advert_loss: 50,
+            advert_twice: 50,
+            advert_delay: Duration::from_millis(300),
+            frame_loss: 5,
+            frame_twice: 5,
+            frame_delay: Duration::from_millis(500),
+        },
+        ..Faults::default()
+    };
+    let transcript = |seed, faults: &Faults| {
+        let mut pair = Pair::new(seed, talk(3), faults.clone()).unwrap();
         pair.drive();
         pair.transcript().join("\n")
     };
-    assert_eq!(transcript(7), transcript(7));
-    assert_ne!(transcript(7), transcript(8));
-}
-
-#[test]
-fn foreign_adverts_of_any_length_are_ignored() {
-    let foreign_adverts = [0, 1, 19, 20, 21, 24, 200]
-        .map(|length| vec![0xab; length])
-        .to_vec();
-    assert_eq!(
-        play(Faults {
-            foreign_adverts,
-            ..Faults::default()
-        }),
-        good()
-    );
-}
-
-#[test]
-fn a_suffix_does_not_hide_an_advert() {
-    let suffix = vec![0xa1, 0x01, 0x18, 0x80];
-    assert_eq!(
-        play(Faults {
-            suffix,
-            ..Faults::default()
-        }),
-        good()
-    );
-    assert_eq!(
-        play(Faults {
-            suffix: vec![0xff],
-            ..Faults::default()
-        }),
-        good()
-    );
-}
-
-#[test]
-fn a_repeated_advert_changes_nothing() {
-    assert_eq!(
-        play(Faults {
-            adverts_heard: 5,
-            ..Faults::default()
-        }),
-        good()
-    );
-}
-
-#[test]
-fn an_advert_that_is_cut_altered_or_lost_is_waited_for_in_vain() {
-    let mut bad: Vec<Faults> = (0..160)
-        .map(|bit| Faults {
-            advert_flip: Some(bit),
-            ..Faults::default()
-        })
-        .collect();
-    bad.push(Faults {
-        advert_length: 19,
-        ..Faults::default()
-    });
-    bad.push(Faults {
-        adverts_heard: 0,
-        ..Faults::default()
-    });
-    for faults in bad {
-        let outcome = play(faults.clone());
-        let advert = Some(Err(CeremonyError::TimedOut(TimedOut::Advert)));
-        let unheard = Some(Err(CeremonyError::TimedOut(TimedOut::Unheard)));
-        assert_eq!(
-            (&outcome.client, &outcome.phone),
-            (&advert, &unheard),
-            "{faults:?}"
-        );
-        assert_eq!(outcome.requests, Vec::<Vec<u8>>::new());
-    }
-}
-
-#[test]
-fn any_flipped_bit_of_any_frame_is_noticed() {
-    let frames = [(Side::Client, 3), (Side::Phone, 3)];
-    for (side, count) in frames {
-        for frame in 0..count {
-            for bit in (0..81 * 8).step_by(5) {
-                let damage = Some((side, frame, Damage::Flip(bit)));
-                let outcome = play(Faults {
-                    frame: damage,
-                    ..Faults::default()
-                });
-                assert_ne!(outcome, good(), "{side:?} frame {frame} bit {bit}");
-                let (client, phone) = (outcome.client.unwrap(), outcome.phone.unwrap());
-                assert!(
-                    client.is_err() || phone.is_err(),
-                    "{side:?} frame {frame} bit {bit}"
-                );
-                // The last frame of the client is its shutdown, after the answer.
-                if (side, frame) != (Side::Client, 2) {
-                    assert!(
-                        outcome.responses.is_empty(),
-                        "{side:?} frame {frame} bit {bit}"
-                    );
-                }
-            }
+    for faults in [Faults::default(), unlucky.clone()] {
+        for seed in 0..10 {
+            assert_eq!(transcript(seed, &faults), transcript(seed, &faults));
         }
+        assert_ne!(transcript(7, &faults), transcript(8, &faults));
     }
+    assert_ne!(transcript(7, &unlucky), transcript(7, &Faults::default()));
 }
 
 #[test]
-fn cut_emptied_repeated_swapped_and_lost_frames_end_in_an_error_not_in_an_answer() {
-    for side in [Side::Client, Side::Phone] {
-        for frame in 0..2 {
-            for damage in [
-                Damage::Truncate(0),
-                Damage::Truncate(1),
-                Damage::Truncate(47),
-                Damage::Empty,
-                Damage::Drop,
-                Damage::Swap,
-                Damage::Close(1000),
-            ] {
-                let faults = Faults {
-                    frame: Some((side, frame, damage)),
-                    ..Faults::default()
-                };
-                let outcome = play(faults);
-                let ended = (outcome.client.unwrap(), outcome.phone.unwrap());
-                assert!(ended.0.is_err(), "{side:?} {frame} {damage:?}: {ended:?}");
-                assert!(outcome.responses.is_empty(), "{side:?} {frame} {damage:?}");
-            }
-        }
-    }
+fn the_second_phone_that_answers_a_code_meets_a_conflict_and_disturbs_nobody() {
+    let script = Script {
+        rival: Some(DOMAIN),
+        ..script()
+    };
+    let pair = play_pair(1, script, Faults::default());
+    let conflict = CeremonyError::Environment(ChannelFailure::Conflict);
+    assert_eq!(pair.outcome.rival, Some(Err(conflict)));
+    assert_eq!(pair.air().len(), 1, "it broadcast nothing");
+    let undisturbed = handfast_testkit::Outcome {
+        rival: None,
+        ..pair.outcome
+    };
+    assert_eq!(undisturbed, good());
 }
 
 #[test]
-fn who_ended_a_tunnel_is_told_by_its_close_code() {
-    let peer = CeremonyError::PeerGone;
-    let relay = CeremonyError::Environment;
-    for (code, told) in [
-        (1000, peer),
-        (1001, peer),
-        (1003, relay(ChannelFailure::Protocol)),
-        (1006, relay(ChannelFailure::Lost)),
-        (1008, relay(ChannelFailure::Limit)),
-        (1009, relay(ChannelFailure::TooLarge)),
-    ] {
-        // The phone's reply never arrives: the client waits for it, the phone for a farewell.
-        let waiting = play(Faults {
-            frame: Some((Side::Phone, 2, Damage::Close(code))),
-            ..Faults::default()
-        });
-        assert_eq!(waiting.client, Some(Err(told)), "{code}");
-        assert_eq!(waiting.phone, Some(Ok(())), "{code}: it had answered");
-        // The client's request never arrives: neither side has what it came for.
-        let unasked = play(Faults {
-            frame: Some((Side::Client, 1, Damage::Close(code))),
-            ..Faults::default()
-        });
-        assert_eq!(
-            (unasked.client, unasked.phone),
-            (Some(Err(told)), Some(Err(told))),
-            "{code}"
-        );
-        // After the answer nobody cares how it ends.
-        let after = play(Faults {
-            frame: Some((Side::Client, 2, Damage::Close(code))),
-            ..Faults::default()
-        });
-        assert_eq!(after, good(), "{code}");
-    }
+fn of_two_phones_at_two_relays_the_first_that_is_heard_is_asked() {
+    let script = Script {
+        rival: Some(TunnelDomain(DOMAIN.0 + 1)),
+        ..script()
+    };
+    let pair = play_pair(1, script, Faults::default());
+    assert_eq!(pair.air().len(), 2, "both broadcast");
+    assert_eq!(pair.outcome.client, Some(Ok(())));
+    assert_eq!(pair.outcome.phone, Some(Ok(())));
+    let in_vain = CeremonyError::TimedOut(TimedOut::Unheard);
+    assert_eq!(pair.outcome.rival, Some(Err(in_vain)));
+    assert_eq!(pair.outcome.requests, vec![ASK], "only one was asked");
 }
 
+/// Somebody who photographed the code and heard the advert takes the client's place at the relay.
 #[test]
-fn an_advert_of_an_older_ceremony_is_ignored() {
-    let recorded = play_pair(script(), Faults::default()).air().to_vec();
-    assert_eq!(recorded.len(), 1);
-    let mut pair = Pair::new(
-        2,
-        script(),
-        Faults {
-            foreign_adverts: recorded,
-            ..Faults::default()
-        },
-    )
-    .unwrap();
+fn a_stranger_in_the_clients_place_is_not_evicted_and_gets_nothing() {
+    let mut pair = Pair::new(1, script(), Faults::default()).unwrap();
+    let invitation = ScannedInvitation::parse(&pair.client.url().unwrap()).unwrap();
+    assert!(pair.drive_until(|pair| !pair.air().is_empty()));
+    let heard = pair.air()[0].clone();
+    let opened = advert::open(&invitation.secret().eid_key(), &heard).unwrap();
+    let tunnel = invitation.secret().tunnel_id();
+    let (stranger, _) = pair
+        .relay()
+        .connect(DOMAIN, opened.routing, tunnel)
+        .unwrap();
+    // It cannot make message 1 without the computer's key, so it says something else.
+    let answer = pair.relay().forward(stranger, vec![4; 81]);
+    assert_eq!(answer.len(), 1, "the relay passes it on");
     assert!(pair.drive());
-    assert_eq!(pair.outcome, good());
-    let ignored = |line: &&String| line.contains("advert Err(Tag)");
-    assert_eq!(pair.transcript().iter().filter(ignored).count(), 1);
+    let conflict = CeremonyError::Environment(ChannelFailure::Conflict);
+    assert_eq!(pair.outcome.client, Some(Err(conflict)));
+    let in_vain = CeremonyError::TimedOut(TimedOut::Unheard);
+    assert_eq!(pair.outcome.phone, Some(Err(in_vain)));
+    assert_eq!(pair.outcome.requests, Vec::<Vec<u8>>::new());
 }
 
 #[test]
-fn a_repeated_request_is_not_answered_twice() {
-    let frame = Some((Side::Client, 1, Damage::Duplicate));
-    let outcome = play(Faults {
-        frame,
-        ..Faults::default()
-    });
-    assert_eq!(outcome.requests.len(), 1);
-    assert!(outcome.phone.unwrap().is_err());
+fn a_phone_that_left_after_its_advert_is_not_found_any_more() {
+    let mut pair = Pair::new(1, script(), Faults::default()).unwrap();
+    assert!(pair.drive_until(|pair| !pair.air().is_empty()));
+    pair.phone.cancel(START);
+    assert!(pair.drive());
+    let gone = CeremonyError::Environment(ChannelFailure::NotFound);
+    assert_eq!(pair.outcome.client, Some(Err(gone)));
+    assert_eq!(pair.relay().tunnels(), 0, "no tunnel stays behind");
+}
+
+#[test]
+fn no_tunnel_outlives_a_ceremony() {
+    for damage in [None, Some(Damage::Drop), Some(Damage::Flip(0))] {
+        for number in 0..3 {
+            let frames = damage.map(|damage| FrameFault::new(Side::Phone, number, damage));
+            let faults = Faults {
+                frames: frames.into_iter().collect(),
+                ..Faults::default()
+            };
+            let mut pair = play_pair(1, script(), faults);
+            assert_eq!(pair.relay().tunnels(), 0, "{damage:?} {number}");
+        }
+    }
 }
 
 #[test]
@@ -315,7 +184,7 @@ fn nobody_answers_and_the_computer_is_told_so() {
         answer: Box::new(|_| None),
         ..script()
     };
-    let pair = play_pair(script, Faults::default());
+    let pair = play_pair(1, script, Faults::default());
     let lapsed = vec![vec![Status::USER_ACTION_TIMEOUT.0]];
     assert_eq!(pair.outcome.responses, lapsed);
     assert_eq!(
@@ -327,11 +196,7 @@ fn nobody_answers_and_the_computer_is_told_so() {
 
 #[test]
 fn a_client_without_a_request_leaves_the_phone_unfinished() {
-    let script = Script {
-        requests: Vec::new(),
-        ..script()
-    };
-    let outcome = play_pair(script, Faults::default()).outcome;
+    let outcome = play_pair(1, talk(0), Faults::default()).outcome;
     assert_eq!(outcome.client, Some(Ok(())));
     assert_eq!(outcome.phone, Some(Err(CeremonyError::PeerGone)));
 }
@@ -342,7 +207,7 @@ fn a_phone_that_cannot_say_what_it_is_is_refused() {
         get_info: vec![0xff],
         ..script()
     };
-    let outcome = play_pair(script, Faults::default()).outcome;
+    let outcome = play_pair(1, script, Faults::default()).outcome;
     let refused = matches!(
         outcome.client,
         Some(Err(CeremonyError::PeerMisbehaved(PeerMisbehaved::GetInfo(
@@ -355,22 +220,21 @@ fn a_phone_that_cannot_say_what_it_is_is_refused() {
 #[test]
 fn asking_too_early_or_too_much_is_the_callers_mistake() {
     let mut pair = Pair::new(1, script(), Faults::default()).unwrap();
-    let now = handfast_proto::Now {
-        monotonic: Duration::ZERO,
-        unix: 0,
-    };
+    let (client, phone) = (&mut pair.client, &mut pair.phone);
+    let large = vec![0; 2 << 20];
     assert_eq!(
-        pair.client.request(ASK.to_vec(), now),
+        client.request(ASK.to_vec(), START),
         Err(ApiMisuse::NotReady)
     );
     assert_eq!(
-        pair.client.request(vec![0; 2 << 20], now),
+        client.request(large.clone(), START),
         Err(ApiMisuse::TooLarge)
     );
     assert_eq!(
-        pair.phone.respond(ANSWER.to_vec(), now),
+        phone.respond(ANSWER.to_vec(), START),
         Err(ApiMisuse::NotReady)
     );
+    assert_eq!(phone.respond(large, START), Err(ApiMisuse::TooLarge));
     assert!(pair.drive());
     assert_eq!(pair.outcome, good());
 }
@@ -378,16 +242,26 @@ fn asking_too_early_or_too_much_is_the_callers_mistake() {
 #[test]
 fn cancelling_ends_both_sides() {
     let mut pair = Pair::new(1, script(), Faults::default()).unwrap();
-    let now = handfast_proto::Now {
-        monotonic: Duration::ZERO,
-        unix: 0,
-    };
-    pair.client.cancel(now);
-    pair.phone.cancel(now);
+    pair.client.cancel(START);
+    pair.phone.cancel(START);
     assert!(pair.drive());
     let cancelled = Some(Err(CeremonyError::Cancelled));
     assert_eq!(
         (&pair.outcome.client, &pair.outcome.phone),
         (&cancelled, &cancelled)
     );
+}
+
+#[test]
+fn a_large_request_and_a_large_answer_fit() {
+    const LARGE: usize = 1 << 20;
+    let script = Script {
+        get_info: info(),
+        requests: vec![vec![2; LARGE]],
+        answer: Box::new(|_| Some(vec![0; LARGE])),
+        rival: None,
+    };
+    let outcome = play_pair(1, script, Faults::default()).outcome;
+    assert_eq!(outcome.requests[0].len(), LARGE);
+    assert_eq!(outcome.responses[0].len(), LARGE);
 }

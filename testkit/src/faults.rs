@@ -1,56 +1,128 @@
 use core::time::Duration;
 
-use handfast_proto::hybrid::ChannelFailure;
+use handfast_proto::hybrid::{BadMessage, ChannelFailure};
 
-/// One of the two.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Who sends or receives.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Side {
     /// The client.
     Client,
     /// The phone.
     Phone,
+    /// A second phone that read the same code.
+    Rival,
 }
 
-/// What happens to a frame on its way.
+/// What happens to a frame at the relay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Damage {
-    /// It arrives twice.
-    Duplicate,
+    /// The relay closes the tunnel instead.
+    Close {
+        /// The code that the frame's sender is told.
+        sender: u16,
+        /// The code that the other side is told.
+        receiver: u16,
+    },
     /// It vanishes.
     Drop,
-    /// It becomes an empty message.
+    /// It arrives twice. A delay is the copy's.
+    Duplicate,
+    /// It becomes an empty message, and the relay passes that on.
     Empty,
     /// One of its bits is flipped, counted modulo its length.
     Flip(usize),
-    /// The relay closes the tunnel on both sides instead, with this code.
-    Close(u16),
     /// It changes places with the next one of its side.
     Swap,
     /// Only this many of its bytes arrive.
     Truncate(usize),
+    /// It arrives as something that no channel takes.
+    Unreadable(BadMessage),
+}
+
+/// What happens to one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrameFault {
+    /// Who sends the frame.
+    pub from: Side,
+    /// Which of this side's frames it is, from 0.
+    pub number: usize,
+    /// What happens to it.
+    pub damage: Option<Damage>,
+    /// How much longer it takes than others; later frames overtake it.
+    pub delay: Duration,
+}
+
+impl FrameFault {
+    /// Damages a frame.
+    pub fn new(from: Side, number: usize, damage: Damage) -> Self {
+        Self {
+            from,
+            number,
+            damage: Some(damage),
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// Delays a frame.
+    pub fn late(from: Side, number: usize, delay: Duration) -> Self {
+        Self {
+            from,
+            number,
+            damage: None,
+            delay,
+        }
+    }
+
+    /// Returns the fault with a delay as well.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+}
+
+/// How likely accidents are, in percent, and how long the longest delays. Seed and faults decide
+/// together which accidents happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Chances {
+    /// That an advert is not heard.
+    pub advert_loss: u8,
+    /// That an advert is heard twice.
+    pub advert_twice: u8,
+    /// The longest that an advert is heard late.
+    pub advert_delay: Duration,
+    /// That a frame is lost.
+    pub frame_loss: u8,
+    /// That a frame arrives twice.
+    pub frame_twice: u8,
+    /// The longest that a frame is late. Frames stay in their order, as they do within a socket.
+    pub frame_delay: Duration,
 }
 
 /// What goes wrong in the air and at the relay. By default nothing does.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// How long everything is on its way.
+    /// How long everything takes between a device and the relay, and a radio to stop listening.
     pub latency: Duration,
-    /// Adverts of others that are heard before the phone's.
+    /// Adverts of others that are heard when the scan begins.
     pub foreign_adverts: Vec<Vec<u8>>,
-    /// How often the phone's advert is heard.
-    pub adverts_heard: usize,
-    /// Bytes that follow the advert, as a suffix.
-    pub suffix: Vec<u8>,
-    /// How many of the advert's bytes are heard.
+    /// How often a phone repeats its advert, unless it stops before.
+    pub broadcasts: usize,
+    /// How long it waits between two.
+    pub broadcast_interval: Duration,
+    /// How many of the advert's 20 bytes are heard; beyond 20 there are zeros.
     pub advert_length: usize,
     /// A bit of the advert that is heard flipped.
     pub advert_flip: Option<usize>,
+    /// Bytes that follow the advert, as a suffix.
+    pub suffix: Vec<u8>,
     /// What the relay answers the phone instead of a tunnel.
     pub refuse_new: Option<ChannelFailure>,
     /// What the relay answers the client instead of a tunnel.
     pub refuse_connect: Option<ChannelFailure>,
-    /// What happens to the frame of this number (from 0) of this side.
-    pub frame: Option<(Side, usize, Damage)>,
+    /// What happens to single frames.
+    pub frames: Vec<FrameFault>,
+    /// What may happen to any advert or frame.
+    pub chances: Chances,
 }
 
 impl Default for Faults {
@@ -58,13 +130,23 @@ impl Default for Faults {
         Self {
             latency: Duration::from_millis(20),
             foreign_adverts: Vec::new(),
-            adverts_heard: 1,
-            suffix: Vec::new(),
+            broadcasts: 1,
+            broadcast_interval: Duration::from_millis(20),
             advert_length: 20,
             advert_flip: None,
+            suffix: Vec::new(),
             refuse_new: None,
             refuse_connect: None,
-            frame: None,
+            frames: Vec::new(),
+            chances: Chances::default(),
         }
+    }
+}
+
+/// Flips a bit, counted modulo the length.
+pub(crate) fn flip(bytes: &mut [u8], bit: usize) {
+    let length = bytes.len().max(1);
+    if let Some(byte) = bytes.get_mut(bit / 8 % length) {
+        *byte ^= 1 << (bit % 8);
     }
 }

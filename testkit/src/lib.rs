@@ -1,10 +1,22 @@
-//! A client and a phone in virtual time, with an air and a relay that can lose, delay, repeat and
-//! alter what they carry. The same seed and the same faults give the same transcript.
+//! Ceremonies in virtual time, without a socket and without sleeping.
 //!
-//! Nothing here opens a socket or sleeps. Tests that use it live in `tests/` folders.
+//! | type | is |
+//! |---|---|
+//! | [`Pair`] | a client and a phone, perhaps a second phone, with an air and a relay that can lose, delay, repeat, reorder and alter what they carry |
+//! | [`ScriptedPhone`], [`ScriptedClient`] | one ceremony alone, against a peer that does what a script of [`Step`]s says |
+//! | [`Relay`] | the relays of a pair: who may create, join and close which tunnel |
+//!
+//! The same seed and the same faults give the same transcript. Tests that use this crate live in
+//! `tests/` folders.
 
+mod air;
 mod faults;
+mod network;
 mod pair;
+mod relay;
+mod scripted;
 
-pub use faults::{Damage, Faults, Side};
-pub use pair::{AnswerTo, Outcome, Pair, PairError, Script};
+pub use faults::{Chances, Damage, Faults, FrameFault, Side};
+pub use pair::{AnswerTo, DOMAIN, Outcome, Pair, PairError, Script};
+pub use relay::{Connection, Delivery, Relay, Told};
+pub use scripted::{Record, ScriptError, ScriptedClient, ScriptedPhone, Step};

@@ -1,20 +1,24 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use handfast_proto::Now;
 use handfast_proto::hybrid::qr::{Hint, QrError, ScannedInvitation};
-use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain};
+use handfast_proto::hybrid::tunnel::TunnelDomain;
 use handfast_proto::hybrid::{
-    CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig, ClientEvent, Closed,
-    PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
+    CeremonyError, ClientAction, ClientCeremony, ClientConfig, ClientEvent, PhoneAction,
+    PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
 };
 use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::SeedableRng;
 
-use crate::faults::{Damage, Faults, Side};
+use crate::faults::{Faults, FrameFault, Side};
+use crate::network::{Arrival, Network, Wish};
+use crate::relay::Relay;
 
 /// Answers a request: command byte and CBOR in, status byte and CBOR out.
 pub type AnswerTo = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>>>;
+
+/// The relay of the phone.
+pub const DOMAIN: TunnelDomain = TunnelDomain(300);
 
 /// Why client and phone cannot be brought together.
 #[derive(Debug, PartialEq)]
@@ -46,48 +50,39 @@ pub struct Script {
     pub requests: Vec<Vec<u8>>,
     /// What the phone answers; nothing means that nobody answers.
     pub answer: AnswerTo,
+    /// The relay of a second phone that reads the same code a moment later, if there is one.
+    pub rival: Option<TunnelDomain>,
 }
 
-/// How a ceremony ended on both sides.
+/// How a ceremony ended on all sides.
 #[derive(Debug, Default, PartialEq)]
 pub struct Outcome {
     /// How it ended for the client; nothing if it did not end.
     pub client: Option<Result<(), CeremonyError>>,
     /// How it ended for the phone.
     pub phone: Option<Result<(), CeremonyError>>,
+    /// How it ended for the second phone.
+    pub rival: Option<Result<(), CeremonyError>>,
     /// What the client was answered.
     pub responses: Vec<Vec<u8>>,
-    /// What the phone was asked.
+    /// What the phones were asked.
     pub requests: Vec<Vec<u8>>,
 }
 
-/// A client and a phone, and what is between them.
+/// A client and a phone, perhaps a second phone, and what is between them.
 pub struct Pair {
     /// The client's machine.
     pub client: ClientCeremony,
     /// The phone's machine.
     pub phone: PhoneCeremony,
+    /// The second phone's machine.
+    pub rival: Option<PhoneCeremony>,
     /// What happened so far.
     pub outcome: Outcome,
-    faults: Faults,
-    script: Script,
+    answer: AnswerTo,
     requests: VecDeque<Vec<u8>>,
     rng: ChaCha20Rng,
-    now: Now,
-    air: Vec<Vec<u8>>,
-    scanning: bool,
-    sent: [usize; 2],
-    held: Option<(Side, Vec<u8>)>,
-    on_the_way: VecDeque<(Duration, Arrival)>,
-    transcript: Vec<String>,
-}
-
-enum Arrival {
-    Advert(Vec<u8>),
-    Opened(Side),
-    Refused(Side, ChannelFailure),
-    Frame(Side, Vec<u8>),
-    Closed(Side, Closed),
+    network: Network,
 }
 
 impl Pair {
@@ -98,37 +93,32 @@ impl Pair {
     /// [`PairError`] if the phone cannot read or answer the code, which would be the code's fault.
     pub fn new(seed: u64, script: Script, faults: Faults) -> Result<Self, PairError> {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let now = Now {
-            monotonic: Duration::ZERO,
-            unix: 1_790_000_000,
-        };
+        let network = Network::new(seed, faults);
+        let now = network.now;
         let config = ClientConfig {
             hint: Hint::GetAssertion,
             ..ClientConfig::default()
         };
         let client = ClientCeremony::start(config, &mut rng, now);
         let url = client.url().unwrap_or_default();
-        let invitation = ScannedInvitation::parse(&url)?;
-        let config = PhoneConfig {
-            domain: TunnelDomain(300),
-            get_info: script.get_info.clone(),
-            limits: PhoneLimits::default(),
+        let phone = |domain| {
+            let config = PhoneConfig {
+                domain,
+                get_info: script.get_info.clone(),
+                limits: PhoneLimits::default(),
+            };
+            let invitation = ScannedInvitation::parse(&url)?;
+            Ok::<_, PairError>(PhoneCeremony::start(config, invitation, now)?)
         };
         Ok(Self {
             client,
-            phone: PhoneCeremony::start(config, invitation, now)?,
+            phone: phone(DOMAIN)?,
+            rival: script.rival.map(phone).transpose()?,
             outcome: Outcome::default(),
-            air: faults.foreign_adverts.clone(),
-            faults,
-            requests: script.requests.iter().cloned().collect(),
-            script,
+            answer: script.answer,
+            requests: script.requests.into(),
             rng,
-            now,
-            scanning: false,
-            sent: [0; 2],
-            held: None,
-            on_the_way: VecDeque::new(),
-            transcript: Vec::new(),
+            network,
         })
     }
 
@@ -144,136 +134,104 @@ impl Pair {
         self.drive_bounded(10_000)
     }
 
-    /// Returns everything that happened, a line each.
-    pub fn transcript(&self) -> &[String] {
-        &self.transcript
+    /// Runs until this holds, or nothing happens any more. Returns whether it holds.
+    pub fn drive_until(&mut self, mut reached: impl FnMut(&Self) -> bool) -> bool {
+        (0..10_000).any(|_| reached(self) || !self.step()) && reached(self)
     }
 
-    /// Returns all adverts that were on the air: those of others, then this phone's as they are
-    /// heard. Who records them can replay them in another ceremony.
+    /// Returns everything that happened, a line each.
+    pub fn transcript(&self) -> &[String] {
+        &self.network.transcript
+    }
+
+    /// Returns the faults of frames that came to pass, in this order. A fault of a frame that was
+    /// never sent is not among them, nor a swap with a frame that never came.
+    pub fn applied(&self) -> &[FrameFault] {
+        &self.network.applied
+    }
+
+    /// Returns all frames that came to the relay, as they were sent.
+    pub fn frames(&self) -> &[(Side, Vec<u8>)] {
+        &self.network.frames
+    }
+
+    /// Returns all adverts that were on the air: those of others, then those of the phones as they
+    /// could be heard. Who records them can replay them in another ceremony.
     pub fn air(&self) -> &[Vec<u8>] {
-        &self.air
+        self.network.air.history()
+    }
+
+    /// Returns the relays, for somebody else who wants a tunnel.
+    pub fn relay(&mut self) -> &mut Relay {
+        &mut self.network.relay
     }
 
     /// Returns the time that has passed.
     pub fn elapsed(&self) -> Duration {
-        self.now.monotonic
+        self.network.now.monotonic
     }
 
     /// Does the next thing; tells whether there was one.
     fn step(&mut self) -> bool {
         if let Some(action) = self.client.poll_action() {
-            self.note(&format!("client {action:?}"));
+            self.network.note(&format!("Client {action:?}"));
             self.client_acts(action);
-        } else if let Some(action) = self.phone.poll_action() {
-            self.note(&format!("phone {action:?}"));
-            self.phone_acts(action);
-        } else if let Some(event) = self.client.poll_event() {
-            self.note(&format!("client {event:?}"));
-            self.client_learns(event);
-        } else if let Some(event) = self.phone.poll_event() {
-            self.note(&format!("phone {event:?}"));
-            self.phone_learns(event);
-        } else {
-            return self.pass_time();
+            return true;
         }
-        true
+        for side in [Side::Phone, Side::Rival] {
+            if let Some(action) = self.phone_of(side).and_then(PhoneCeremony::poll_action) {
+                self.network.note(&format!("{side:?} {action:?}"));
+                self.phone_acts(side, action);
+                return true;
+            }
+        }
+        if let Some(event) = self.client.poll_event() {
+            self.network.note(&format!("Client {event:?}"));
+            self.client_learns(event);
+            return true;
+        }
+        for side in [Side::Phone, Side::Rival] {
+            if let Some(event) = self.phone_of(side).and_then(PhoneCeremony::poll_event) {
+                self.network.note(&format!("{side:?} {event:?}"));
+                self.phone_learns(side, event);
+                return true;
+            }
+        }
+        self.pass_time()
     }
 
-    fn note(&mut self, what: &str) {
-        self.transcript
-            .push(format!("{:?} {what}", self.now.monotonic));
-    }
-
-    fn send(&mut self, arrival: Arrival) {
-        self.on_the_way
-            .push_back((self.now.monotonic + self.faults.latency, arrival));
+    fn phone_of(&mut self, side: Side) -> Option<&mut PhoneCeremony> {
+        phone_at(side, &mut self.phone, &mut self.rival)
     }
 
     fn client_acts(&mut self, action: ClientAction) {
         match action {
-            ClientAction::StartScan => {
-                self.scanning = true;
-                for advert in self.air.clone() {
-                    self.send(Arrival::Advert(advert));
-                }
+            ClientAction::StartScan => self.network.scan(),
+            ClientAction::StopScan => self.network.stop_scan(),
+            ClientAction::OpenTunnel {
+                domain,
+                routing,
+                tunnel,
+            } => {
+                let wish = Wish::Connect(domain, routing, tunnel);
+                self.network.wish(Side::Client, wish);
             }
-            ClientAction::StopScan => self.scanning = false,
-            ClientAction::OpenTunnel { .. } => match self.faults.refuse_connect {
-                Some(failure) => self.send(Arrival::Refused(Side::Client, failure)),
-                None => self.send(Arrival::Opened(Side::Client)),
-            },
-            ClientAction::Send(frame) => self.carry(Side::Client, frame),
-            ClientAction::Close => self.send(Arrival::Closed(Side::Phone, Closed::ByPeer)),
+            ClientAction::Send(frame) => self.network.wish(Side::Client, Wish::Forward(frame)),
+            ClientAction::Close => self.network.wish(Side::Client, Wish::Close),
             _ => {}
         }
     }
 
-    fn phone_acts(&mut self, action: PhoneAction) {
+    fn phone_acts(&mut self, side: Side, action: PhoneAction) {
         match action {
-            PhoneAction::OpenTunnel { .. } => match self.faults.refuse_new {
-                Some(failure) => self.send(Arrival::Refused(Side::Phone, failure)),
-                None => self.send(Arrival::Opened(Side::Phone)),
-            },
-            PhoneAction::Advertise(advert) => {
-                let mut heard: Vec<u8> =
-                    advert.iter().chain(&self.faults.suffix).copied().collect();
-                heard.truncate(self.faults.advert_length + self.faults.suffix.len());
-                if let Some(bit) = self.faults.advert_flip {
-                    flip(&mut heard, bit);
-                }
-                for _ in 0..self.faults.adverts_heard {
-                    self.air.push(heard.clone());
-                    if self.scanning {
-                        self.send(Arrival::Advert(heard.clone()));
-                    }
-                }
+            PhoneAction::OpenTunnel { domain, tunnel } => {
+                self.network.wish(side, Wish::Create(domain, tunnel));
             }
-            PhoneAction::Send(frame) => self.carry(Side::Phone, frame),
-            PhoneAction::Close => self.send(Arrival::Closed(Side::Client, Closed::ByPeer)),
+            PhoneAction::Advertise(advert) => self.network.advertise(side, &advert),
+            PhoneAction::StopAdvertising => self.network.stop_advertising(side),
+            PhoneAction::Send(frame) => self.network.wish(side, Wish::Forward(frame)),
+            PhoneAction::Close => self.network.wish(side, Wish::Close),
             _ => {}
-        }
-    }
-
-    /// Puts a frame on its way, with the damage that is meant for it.
-    fn carry(&mut self, from: Side, mut frame: Vec<u8>) {
-        let to = match from {
-            Side::Client => Side::Phone,
-            Side::Phone => Side::Client,
-        };
-        let number = self
-            .sent
-            .get_mut(usize::from(from == Side::Phone))
-            .map_or(0, |count| {
-                *count += 1;
-                *count - 1
-            });
-        let damage = match self.faults.frame {
-            Some((side, which, damage)) if (side, which) == (from, number) => Some(damage),
-            _ => None,
-        };
-        match damage {
-            Some(Damage::Drop) => return,
-            Some(Damage::Duplicate) => self.send(Arrival::Frame(to, frame.clone())),
-            Some(Damage::Empty) => frame.clear(),
-            Some(Damage::Flip(bit)) => flip(&mut frame, bit),
-            Some(Damage::Truncate(length)) => frame.truncate(length),
-            Some(Damage::Close(code)) => {
-                self.send(Arrival::Closed(to, Closed::from_code(Some(code))));
-                self.send(Arrival::Closed(from, Closed::from_code(Some(code))));
-                return;
-            }
-            Some(Damage::Swap) => {
-                self.held = Some((to, frame));
-                return;
-            }
-            None => {}
-        }
-        self.send(Arrival::Frame(to, frame));
-        if self.held.as_ref().is_some_and(|(side, _)| *side == to)
-            && let Some((side, held)) = self.held.take()
-        {
-            self.send(Arrival::Frame(side, held));
         }
     }
 
@@ -293,79 +251,111 @@ impl Pair {
     fn ask_next(&mut self) {
         match self.requests.pop_front() {
             // The machine has just said that it can be asked.
-            Some(request) => drop(self.client.request(request, self.now)),
-            None => self.client.shutdown(self.now),
+            Some(request) => drop(self.client.request(request, self.network.now)),
+            None => self.client.shutdown(self.network.now),
         }
     }
 
-    fn phone_learns(&mut self, event: PhoneEvent) {
-        match event {
+    fn phone_learns(&mut self, side: Side, event: PhoneEvent) {
+        let ended = match event {
             PhoneEvent::Request(request) => {
-                if let Some(reply) = (self.script.answer)(&request) {
+                let (reply, now) = ((self.answer)(&request), self.network.now);
+                if let (Some(reply), Some(phone)) = (reply, self.phone_of(side)) {
                     // The machine has just said that it wants an answer.
-                    let _ = self.phone.respond(reply, self.now);
+                    let _ = phone.respond(reply, now);
                 }
                 self.outcome.requests.push(request);
+                return;
             }
-            PhoneEvent::Finished => self.outcome.phone = Some(Ok(())),
-            PhoneEvent::Failed(error) => self.outcome.phone = Some(Err(error)),
-            _ => {}
+            PhoneEvent::Finished => Ok(()),
+            PhoneEvent::Failed(error) => Err(error),
+            _ => return,
+        };
+        match side {
+            Side::Rival => self.outcome.rival = Some(ended),
+            _ => self.outcome.phone = Some(ended),
         }
     }
 
     /// Moves the clock to the next arrival or timeout, whichever comes first.
     fn pass_time(&mut self) -> bool {
-        let arrival = self.on_the_way.front().map(|(time, _)| *time);
-        let timeouts = [self.client.poll_timeout(), self.phone.poll_timeout()];
+        let timeouts = [
+            self.client.poll_timeout(),
+            self.phone.poll_timeout(),
+            self.rival.as_ref().and_then(PhoneCeremony::poll_timeout),
+        ];
         let timeout = timeouts.into_iter().flatten().min();
-        let next = [arrival, timeout].into_iter().flatten().min();
-        let Some(next) = next else {
-            return false;
-        };
-        self.now.monotonic = self.now.monotonic.max(next);
-        if arrival == Some(next)
-            && let Some((_, arrival)) = self.on_the_way.pop_front()
-        {
-            self.arrive(arrival);
-        } else {
-            self.client.handle_timeout(self.now);
-            self.phone.handle_timeout(self.now);
+        match (self.network.next_arrival(), timeout) {
+            (Some(arrival), timeout) if timeout.is_none_or(|timeout| arrival <= timeout) => {
+                if let Some(arrival) = self.network.advance() {
+                    self.arrive(arrival);
+                }
+            }
+            (_, Some(timeout)) => {
+                let now = &mut self.network.now;
+                now.monotonic = now.monotonic.max(timeout);
+                self.client.handle_timeout(*now);
+                self.phone.handle_timeout(*now);
+                if let Some(rival) = &mut self.rival {
+                    rival.handle_timeout(*now);
+                }
+            }
+            (_, None) => return false,
         }
         true
     }
 
     fn arrive(&mut self, arrival: Arrival) {
-        let Self {
-            client,
-            phone,
-            rng,
-            now,
-            ..
-        } = self;
+        let now = self.network.now;
         match arrival {
             Arrival::Advert(advert) => {
-                let heard = client.handle_advert(&advert, *now);
-                self.note(&format!("advert {heard:?}"));
+                let heard = self.client.handle_advert(&advert, now);
+                self.network.note(&format!("advert {heard:?}"));
             }
-            Arrival::Opened(Side::Client) => client.handle_channel_opened(rng, *now),
-            Arrival::Opened(Side::Phone) => {
-                let mut routing = [0; 3];
-                rng.fill_bytes(&mut routing);
-                phone.handle_channel_opened(RoutingId(routing), rng, *now);
+            Arrival::Joined => self.client.handle_channel_opened(&mut self.rng, now),
+            Arrival::Opened(side, routing) => {
+                let Self {
+                    phone, rival, rng, ..
+                } = self;
+                if let Some(phone) = phone_at(side, phone, rival) {
+                    phone.handle_channel_opened(routing, rng, now);
+                }
             }
-            Arrival::Refused(Side::Client, failure) => client.handle_channel_failed(failure, *now),
-            Arrival::Refused(Side::Phone, failure) => phone.handle_channel_failed(failure, *now),
-            Arrival::Frame(Side::Client, frame) => client.handle_frame(&frame, *now),
-            Arrival::Frame(Side::Phone, frame) => phone.handle_frame(&frame, rng, *now),
-            Arrival::Closed(Side::Client, closed) => client.handle_channel_closed(closed, *now),
-            Arrival::Closed(Side::Phone, closed) => phone.handle_channel_closed(closed, *now),
+            Arrival::Refused(Side::Client, failure) => {
+                self.client.handle_channel_failed(failure, now);
+            }
+            Arrival::Refused(side, failure) => {
+                if let Some(phone) = self.phone_of(side) {
+                    phone.handle_channel_failed(failure, now);
+                }
+            }
+            Arrival::Frame(Side::Client, frame) => self.client.handle_frame(&frame, now),
+            Arrival::Frame(side, frame) => {
+                let Self {
+                    phone, rival, rng, ..
+                } = self;
+                if let Some(phone) = phone_at(side, phone, rival) {
+                    phone.handle_frame(&frame, rng, now);
+                }
+            }
+            Arrival::Closed(Side::Client, closed) => self.client.handle_channel_closed(closed, now),
+            Arrival::Closed(side, closed) => {
+                if let Some(phone) = self.phone_of(side) {
+                    phone.handle_channel_closed(closed, now);
+                }
+            }
         }
     }
 }
 
-fn flip(bytes: &mut [u8], bit: usize) {
-    let length = bytes.len().max(1);
-    if let Some(byte) = bytes.get_mut(bit / 8 % length) {
-        *byte ^= 1 << (bit % 8);
+fn phone_at<'p>(
+    side: Side,
+    phone: &'p mut PhoneCeremony,
+    rival: &'p mut Option<PhoneCeremony>,
+) -> Option<&'p mut PhoneCeremony> {
+    match side {
+        Side::Client => None,
+        Side::Phone => Some(phone),
+        Side::Rival => rival.as_mut(),
     }
 }

@@ -1,6 +1,9 @@
 //! What the vector tests share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[cfg(feature = "hybrid")]
+pub(crate) mod pair;
+
 use rand_core::{CryptoRng, Error, RngCore};
 use serde_json::Value;
 
