@@ -248,3 +248,68 @@ fn names_are_cut_at_a_characters_end() {
         format!("x{}", "ä".repeat(31))
     );
 }
+
+#[cfg(feature = "hybrid")]
+mod hybrid {
+    use handfast_proto::hybrid::advert::{self, EidPlaintext};
+    use handfast_proto::hybrid::keys::QrSecret;
+    use handfast_proto::hybrid::qr::{ScannedInvitation, decode_digits, encode_digits};
+    use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain};
+
+    use super::*;
+
+    /// The generator of P-256, compressed: some valid key.
+    const POINT: &str = "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+
+    proptest! {
+        #[test]
+        fn digits_are_bytes_and_bytes_are_digits(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(decode_digits(&encode_digits(&bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn digits_that_can_be_read_are_written_the_same(digits in "[0-9]{0,60}") {
+            if let Ok(bytes) = decode_digits(&digits) {
+                prop_assert_eq!(encode_digits(&bytes), digits);
+            }
+        }
+
+        #[test]
+        fn a_qr_map_is_read_whatever_else_is_in_it(
+            secret in any::<[u8; 16]>(), domains in any::<u64>(), unix in any::<u64>(),
+            linking in any::<bool>(), more in prop::collection::vec((7_u64.., any::<u32>()), 0..5),
+        ) {
+            let mut map = Map::new()
+                .with(0, hex::decode(POINT).unwrap()).with(1, secret).with(2, domains)
+                .with(3, unix).with(4, linking);
+            for (key, value) in more {
+                map.insert(key, value);
+            }
+            let url = format!("fido:/{}", encode_digits(&map.encode()));
+            let scanned = ScannedInvitation::parse(&url).unwrap();
+            prop_assert_eq!(scanned.secret().expose(), &secret);
+            prop_assert_eq!(scanned.assigned_domains(), domains);
+            prop_assert_eq!(scanned.unix(), Some(unix));
+            prop_assert_eq!(scanned.supports_linking(), linking);
+        }
+
+        #[test]
+        fn an_advert_opens_with_its_own_key_alone(
+            secret in any::<[u8; 16]>(), other in any::<[u8; 16]>(), nonce in any::<[u8; 10]>(),
+            routing in any::<[u8; 3]>(), domain in 256_u16.., suffix in prop::collection::vec(any::<u8>(), 0..9),
+            bit in 0_usize..160,
+        ) {
+            let key = QrSecret::from_bytes(secret).eid_key();
+            let plaintext = EidPlaintext {
+                nonce, routing: RoutingId(routing), domain: TunnelDomain(domain),
+            };
+            let mut advert = [&advert::seal(&key, &plaintext)[..], &suffix].concat();
+            prop_assert_eq!(advert::open(&key, &advert), Ok(plaintext));
+            if other != secret {
+                prop_assert!(advert::open(&QrSecret::from_bytes(other).eid_key(), &advert).is_err());
+            }
+            advert[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(advert::open(&key, &advert).is_err());
+        }
+    }
+}
