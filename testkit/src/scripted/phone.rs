@@ -73,6 +73,16 @@ impl ScriptedPhone {
         Ok(())
     }
 
+    /// Pads and encrypts the scripted side's next message, to be sent as a frame at any time, or
+    /// never.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] before the handshake.
+    pub fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, ScriptError> {
+        self.stage.seal(message)
+    }
+
     /// Lets time pass until the ceremony waits for nothing any more.
     pub fn rest(&mut self) {
         self.stage.rest();

@@ -84,11 +84,11 @@ impl<M: Machine> Stage<M> {
             Step::Wait(time) => self.wait(time),
             Step::Frame(frame) => self.say(&frame),
             Step::Plain(message) => {
-                let frame = self.channel()?.seal(&message)?;
+                let frame = self.seal(&message)?;
                 self.say(&frame);
             }
             Step::Send(message) => {
-                let frame = self.channel()?.seal(&message.encode())?;
+                let frame = self.seal(&message.encode())?;
                 self.say(&frame);
             }
             Step::Padded(padded) => {
@@ -104,6 +104,10 @@ impl<M: Machine> Stage<M> {
         }
         self.drain();
         Ok(())
+    }
+
+    pub(super) fn seal(&mut self, message: &[u8]) -> Result<Vec<u8>, ScriptError> {
+        Ok(self.channel()?.seal(message)?)
     }
 
     /// Gives the machine a frame.
