@@ -519,33 +519,58 @@ fn approval_without_a_person_needs_a_vault_made_for_it() {
     );
 }
 
+/// Runs one of the phone's commands to its end, after a shell did something.
+fn run_after(shell: &[&str], first: &str, stage: &Stage, home: &Home, words: &[&str]) -> Finished {
+    let inner = stage.command(Program::Phone, home, words);
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]);
+    command.args(["-c", &format!("{first}; exec \"$@\""), "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    home.apply(&mut command);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 #[test]
 fn a_full_disk_loses_nothing() {
     let stage = stage();
     let home = phone_home(&stage, "phone");
-    let list = words(&["pin"]);
-    let before = fs::read(home.device().join("device.handfast")).unwrap();
+    let store = home.device().join("device.handfast");
+    let before = fs::read(&store).unwrap();
     // A limit on the size of files is met by the same calls as a full disk.
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
-    let inner = stage.command(
-        Program::Phone,
-        &home,
-        &list.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
-    limited.arg(inner.get_program()).args(inner.get_args());
-    home.apply(&mut limited);
-    let output = limited.stdin(Stdio::null()).output().unwrap();
-    let finished = Finished {
-        code: output.status.code().unwrap_or(-1),
-        out: String::new(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    };
+    let full = "trap '' XFSZ; ulimit -f 0";
+    let finished = run_after(&["sh"], full, &stage, &home, &["pin"]);
     told(&finished, 1, "device.handfast");
-    assert_eq!(
-        fs::read(home.device().join("device.handfast")).unwrap(),
-        before
-    );
+    assert_eq!(fs::read(&store).unwrap(), before);
     let files = fs::read_dir(home.device()).unwrap().count();
     assert_eq!(files, 1, "nothing is left behind");
+}
+
+#[test]
+fn a_device_store_from_another_machine_is_refused_and_kept() {
+    let stage = stage();
+    let home = phone_home(&stage, "phone");
+    let store = home.device().join("device.handfast");
+    let before = fs::read(&store).unwrap();
+    let other = stage.folder().join("machine-id");
+    fs::write(&other, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let bind = format!("mount --bind {} /etc/machine-id", other.display());
+    let possible = Command::new("unshare")
+        .args(["-rm", "sh", "-c", &bind])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !possible {
+        println!("skipped: no namespace for another machine's name can be made here");
+        return;
+    }
+    let shell = ["unshare", "-rm", "sh"];
+    let finished = run_after(&shell, &bind, &stage, &home, &["passkeys", "list"]);
+    told(&finished, 1, "another machine");
+    assert_eq!(fs::read(&store).unwrap(), before);
+    let list = words(&["passkeys", "list"]);
+    assert_eq!(run(&stage, Program::Phone, &home, &list, "").code, 0);
 }

@@ -15,8 +15,8 @@ pub use setup::{Secrets, default_air, home, init, join, new_pin, open, pin_file}
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\
-Whoever has a copy of the vault's folder can guess at its pass phrase at leisure, so it must be long.
-Write down these six words:";
+Whoever has a copy of the vault's folder can guess at its pass phrase at
+leisure, so it must be long. Write down these six words:";
 
 /// What is said when a device is set up without a PIN.
 pub const NO_PIN: &str = "No PIN is set: sites that want you verified will be refused.";
