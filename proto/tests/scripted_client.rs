@@ -387,7 +387,7 @@ fn messages_in_another_order_are_fatal() {
 fn each_silence_has_its_own_end() {
     for (steps, silence, seconds) in [
         (vec![], TimedOut::Channel, 30),
-        (vec![Step::Open], TimedOut::Advert, 60),
+        (vec![Step::Open], TimedOut::Unheard, 60),
         (met(), TimedOut::Request, 60),
     ] {
         let mut client = play(steps);
