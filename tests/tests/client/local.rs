@@ -31,7 +31,9 @@ fn at_terminal(
         .map(|word| format!("'{}'", word.to_str().unwrap()))
         .collect();
     let line = format!("{} <in >out 2>err", line.join(" "));
-    let mut command = Command::new("script");
+    // A question that never comes would be waited for.
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "30", "script"]);
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     home.apply_without_pin(&mut command);
     let mut child = command
@@ -69,6 +71,12 @@ fn flags(finished: &Finished) -> (bool, bool) {
     let data = credential["response"]["authenticatorData"].as_str();
     let flags = URL_SAFE_NO_PAD.decode(data.unwrap()).unwrap()[32];
     (flags & 1 != 0, flags & 4 != 0)
+}
+
+/// Creation options of a site that knows this passkey.
+fn excluding(id: &str) -> String {
+    let listed = format!(r#""excludeCredentials":[{{"type":"public-key","id":"{id}"}}],"rp""#);
+    CREATE.replace("\"rp\"", &listed)
 }
 
 /// A computer without a PIN.
@@ -112,8 +120,7 @@ fn without_a_pin_a_person_says_yes_or_nothing_is_signed() {
 
     // That there is a passkey is told to a site only if somebody lets it know.
     let id = made.json().unwrap()["id"].as_str().unwrap().to_owned();
-    let excluding = format!(r#""excludeCredentials":[{{"type":"public-key","id":"{id}"}}],"rp""#);
-    let again = CREATE.replace("\"rp\"", &excluding);
+    let again = excluding(&id);
     told(&nobody(&CREATE_HERE, &again), 3, "no terminal");
     let question = "tell example.org that this account has a passkey here already? [y/N] ";
     let (no, _) = at_terminal(&stage, &home, &CREATE_HERE, &again, &[(question, "n")]);
@@ -125,7 +132,10 @@ fn without_a_pin_a_person_says_yes_or_nothing_is_signed() {
 #[test]
 fn a_pin_is_asked_for_three_times_and_a_wrong_one_is_told_as_that() {
     let stage = stage();
-    let home = phone(&stage, "d");
+    // In a vault for tests nobody would be asked at the end.
+    let home = stage.home("d", PASSPHRASE, PIN).unwrap();
+    let made = handfast(&stage, &home, &["vault", "init"], "");
+    assert_eq!(made.code, 0, "{}", made.err);
     let question = "PIN, to make a passkey for example.org, for ana: ";
     let wrong = [
         (question, "000000"),
@@ -146,8 +156,13 @@ fn a_pin_is_asked_for_three_times_and_a_wrong_one_is_told_as_that() {
     let (finished, _) = at_terminal(&stage, &home, &CREATE_HERE, CREATE, &right);
     assert_eq!(finished.code, 0, "{}", finished.err);
     assert_eq!(flags(&finished), (true, true));
-    let (finished, _) = at_terminal(&stage, &home, &CREATE_HERE, CREATE, &[(question, "")]);
-    told(&finished, 3, "refused");
+    let (refused, _) = at_terminal(&stage, &home, &CREATE_HERE, CREATE, &[(question, "")]);
+    told(&refused, 3, "refused");
+    // What makes and signs nothing needs no PIN.
+    let again = excluding(finished.json().unwrap()["id"].as_str().unwrap());
+    let yes = [(" a passkey here already? [y/N] ", "y")];
+    let (finished, _) = at_terminal(&stage, &home, &CREATE_HERE, &again, &yes);
+    told(&finished, 1, "has a passkey there already");
     let nobody = without_terminal(&stage, &home, &GET_HERE, &[PIN_FILE]);
     told(&finish(nobody, GET), 3, "no terminal");
 }
