@@ -147,6 +147,7 @@ struct AtTerminal<'a>(&'a Mutex<Input>);
 
 impl Secrets for AtTerminal<'_> {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
+        let _silence = console::Silence::begin(std::io::stdin());
         let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match input.secret(None, &AtomicBool::new(false)) {

@@ -5,6 +5,7 @@ mod failure;
 mod group;
 mod log;
 mod setup;
+mod silence;
 
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
@@ -12,6 +13,7 @@ pub use log::start_log;
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;
 pub use setup::{Secrets, default_air, home, init, join, new_pin, open, pin_file};
+pub use silence::Silence;
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\

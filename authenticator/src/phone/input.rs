@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stdin;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
+
+use crate::console::Silence;
 
 /// How often a waiting reader looks whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -57,7 +58,7 @@ impl Input {
 
     /// Waits for a line that nobody should see.
     pub(crate) fn secret(&mut self, limit: Option<Duration>, withdrawn: &AtomicBool) -> Typed {
-        let _silence = Silence::begin();
+        let _silence = Silence::begin(stdin());
         self.line(limit, withdrawn)
     }
 
@@ -89,33 +90,6 @@ impl Input {
             Ok(count) => self.buffer.extend(bytes.iter().take(count)),
             Err(error) if io::Error::from(error).kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.ended = true,
-        }
-    }
-}
-
-/// A terminal that shows nothing of what is typed, until this is dropped.
-struct Silence(Option<Termios>);
-
-impl Silence {
-    fn begin() -> Self {
-        // What is no terminal shows nothing anyway.
-        let Ok(before) = tcgetattr(stdin()) else {
-            return Self(None);
-        };
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        silent.local_modes.insert(LocalModes::ECHONL);
-        match tcsetattr(stdin(), OptionalActions::Flush, &silent) {
-            Ok(()) => Self(Some(before)),
-            Err(_) => Self(None),
-        }
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Asking the owner: on a terminal, or by JSON lines for a program.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr, stdin, stdout};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::input::{Input, Typed};
+use crate::console::Silence;
 use crate::device::PinCheck;
 use crate::engine::{Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt};
 
@@ -169,6 +170,7 @@ impl Asking {
             let typed = match &self.pin {
                 Some(pin) => pin.clone(),
                 None => {
+                    let _silence = Silence::begin(stdin());
                     self.ask_for("PIN of this device (Enter to refuse): ");
                     match input.secret(Some(PATIENCE), &self.withdrawn) {
                         Typed::Line(line) => line,

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 
-use handfast_authenticator::console::{self, Failure};
+use handfast_authenticator::console::{self, Failure, Silence};
 use handfast_authenticator::engine::Account;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -17,6 +17,9 @@ const LONGEST: u64 = 4096;
 
 /// Asks for what nobody should see; nothing if there is no terminal.
 pub(super) fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
+    // Before the question stands there: who types fast would see the first of it.
+    let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL);
+    let _silence = terminal.ok().map(Silence::begin);
     rpassword::prompt_password(question)
         .ok()
         .map(Zeroizing::new)
