@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{bytes, list, text, vectors};
+use common::{bytes, list, raw, text};
 use handfast_proto::auth_data::{AuthDataError, AuthenticatorData};
 use handfast_proto::cbor::{self, DecodeError, Map, Value};
 use handfast_proto::cose::{Algorithm, CoseError, CoseKey, SignatureError, SigningKey};
@@ -17,7 +17,7 @@ use rand_core::OsRng;
 
 #[test]
 fn map_keys_stand_in_the_order_of_ctap2() {
-    for case in list(&vectors("trust-group.json"), "cborKeyOrder") {
+    for case in list(&raw("trust-group.json"), "cborKeyOrder") {
         let encoded = case["keys"].as_object().unwrap();
         let order = list(case, "ctap2_three_step")
             .iter()
@@ -228,7 +228,7 @@ fn bad_requests_get_their_status() {
         Command::parse(&vec![2; 70_000]).err(),
         Some(Status::REQUEST_TOO_LARGE)
     );
-    let deep = list(&vectors("trust-group.json"), "ctap")
+    let deep = list(&raw("trust-group.json"), "ctap")
         .iter()
         .find(|entry| text(entry, "id") == "ga-request-depth-4")
         .map(|entry| bytes(entry, "hex"));

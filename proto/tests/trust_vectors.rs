@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Known, array, bytes, list, text, vectors};
+use common::{Known, array, bytes, list, raw, text};
 use handfast_proto::cbor::{self, Map};
 use handfast_proto::cose::{Algorithm, CoseKey, KeyId, SigningKey};
 use handfast_proto::ctap2::{Command, get_assertion, get_info, make_credential, split_reply};
@@ -27,7 +27,7 @@ fn number(value: &Value, name: &str) -> u64 {
 #[test]
 fn ctap_messages_are_read_and_written_to_the_byte() {
     let mut checked = Vec::new();
-    for entry in list(&vectors("trust-group.json"), "ctap") {
+    for entry in list(&raw("trust-group.json"), "ctap") {
         let (id, message) = (text(entry, "id").to_owned(), bytes(entry, "hex"));
         let written = match id.as_str() {
             "mc-request" | "ga-request" => match Command::parse(&message).unwrap() {
@@ -69,7 +69,7 @@ fn ctap_messages_are_read_and_written_to_the_byte() {
 
 #[test]
 fn keys_have_their_forms() {
-    let all = vectors("trust-group.json");
+    let all = raw("trust-group.json");
     for (name, entry) in all["keys"].as_object().unwrap() {
         if Algorithm::from_id(entry["alg"].as_i64().unwrap()).is_none() {
             println!("skipped: {name}: an algorithm that is not supported");
@@ -91,7 +91,7 @@ fn keys_have_their_forms() {
 
 #[test]
 fn the_oldest_presented_key_is_selected() {
-    for case in list(&vectors("trust-group.json"), "selection") {
+    for case in list(&raw("trust-group.json"), "selection") {
         let keys = list(case, "keys").iter().map(|key| KeyMetadata {
             key_id: KeyId(array(key, "keyId")),
             algorithm: Algorithm::from_id(key["alg"].as_i64().unwrap()).unwrap(),
@@ -157,7 +157,7 @@ fn member_of(message: &[u8], key: i64) -> cbor::Value {
 /// opened, and sealed again by round trip.
 #[test]
 fn a_join_is_reproduced_to_the_byte() {
-    let all = vectors("trust-group.json");
+    let all = raw("trust-group.json");
     let design = &all["ourDesign"];
     let (phone, laptop) = (
         Device::new(design, "deviceA"),
@@ -232,7 +232,7 @@ fn a_join_is_reproduced_to_the_byte() {
 
 #[test]
 fn any_flipped_bit_of_a_join_or_an_offer_is_refused() {
-    let all = vectors("trust-group.json");
+    let all = raw("trust-group.json");
     let design = &all["ourDesign"];
     let (phone, laptop) = (
         Device::new(design, "deviceA"),
@@ -275,7 +275,7 @@ fn any_flipped_bit_of_a_join_or_an_offer_is_refused() {
 
 #[test]
 fn each_check_of_a_join_has_its_reason() {
-    let all = vectors("trust-group.json");
+    let all = raw("trust-group.json");
     let design = &all["ourDesign"];
     let (phone, laptop) = (
         Device::new(design, "deviceA"),
@@ -323,7 +323,7 @@ fn each_check_of_a_join_has_its_reason() {
 
 #[test]
 fn a_wrapped_key_opens_only_as_it_was_sealed() {
-    let all = vectors("trust-group.json");
+    let all = raw("trust-group.json");
     let wrap = &all["ourDesign"]["wrap"];
     let secret = GroupSecret::from_bytes(array(wrap, "groupSecret"));
     let group = GroupId(array(wrap, "groupId"));
@@ -357,7 +357,7 @@ fn a_wrapped_key_opens_only_as_it_was_sealed() {
 
 #[test]
 fn every_section_is_checked_or_named() {
-    let all = vectors("trust-group.json");
+    let all = raw("trust-group.json");
     let checked = [
         "ctap",
         "keys",

@@ -3,11 +3,12 @@
 
 #[cfg(feature = "hybrid")]
 pub(crate) mod pair;
+pub(crate) mod vectors;
 
 use rand_core::{CryptoRng, Error, RngCore};
 use serde_json::Value;
 
-pub(crate) fn vectors(name: &str) -> Value {
+pub(crate) fn raw(name: &str) -> Value {
     let path = format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
