@@ -1,4 +1,4 @@
-//! What the vector tests share.
+//! What several tests share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 #[cfg(feature = "hybrid")]
@@ -6,32 +6,6 @@ pub(crate) mod pair;
 pub(crate) mod vectors;
 
 use rand_core::{CryptoRng, Error, RngCore};
-use serde_json::Value;
-
-pub(crate) fn raw(name: &str) -> Value {
-    let path = format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-pub(crate) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value[name]
-        .as_str()
-        .unwrap_or_else(|| panic!("{name} in {value}"))
-}
-
-pub(crate) fn bytes(value: &Value, name: &str) -> Vec<u8> {
-    hex::decode(text(value, name)).unwrap()
-}
-
-pub(crate) fn array<const N: usize>(value: &Value, name: &str) -> [u8; N] {
-    bytes(value, name).try_into().unwrap()
-}
-
-pub(crate) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
-    value[name]
-        .as_array()
-        .unwrap_or_else(|| panic!("{name} in {value}"))
-}
 
 /// Randomness that is known beforehand.
 pub(crate) struct Known(pub(crate) Vec<u8>);

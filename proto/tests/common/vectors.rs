@@ -22,7 +22,8 @@ const FOR_READERS: [&str; 8] = [
 pub(crate) struct Vectors {
     all: Value,
     seen: RefCell<BTreeSet<String>>,
-    skipped: RefCell<BTreeMap<String, &'static str>>,
+    /// Paths, with what they are called for a reader, and why.
+    skipped: RefCell<BTreeMap<String, (String, &'static str)>>,
 }
 
 impl Vectors {
@@ -47,8 +48,12 @@ impl Vectors {
     /// prints the skipped.
     pub(crate) fn assert_all_seen(&self) {
         let (seen, skipped) = (self.seen.borrow(), self.skipped.borrow());
-        for (path, reason) in skipped.iter() {
-            println!("skipped: {path}: {reason}");
+        let mut told: BTreeMap<&(String, &str), usize> = BTreeMap::new();
+        for entry in skipped.values() {
+            *told.entry(entry).or_default() += 1;
+        }
+        for ((entry, reason), count) in told {
+            println!("skipped: {entry} ({count}): {reason}");
         }
         let mut leaves = Vec::new();
         collect(&self.all, String::new(), &mut leaves);
@@ -62,6 +67,21 @@ impl Vectors {
         let needless: Vec<&String> = skipped.keys().filter(needless).collect();
         assert!(needless.is_empty(), "skipped and checked: {needless:#?}");
     }
+}
+
+/// A path without the places in lists, so that what is skipped in each item is told once. An item
+/// that is skipped as a whole keeps its own.
+fn alike(path: &str) -> String {
+    let mut parts = path.split('.').peekable();
+    let mut alike = Vec::new();
+    while let Some(part) = parts.next() {
+        let list = part.split('[').next().unwrap_or(part);
+        match parts.peek().is_some() && list != part {
+            true => alike.push(format!("{list}[..]")),
+            false => alike.push(part.to_owned()),
+        }
+    }
+    alike.join(".")
 }
 
 fn within(path: &str, whole: &str) -> bool {
@@ -125,6 +145,11 @@ impl<'v> Node<'v> {
         self.has(name).then(|| self.at(name))
     }
 
+    /// A text that tells only whether the rest is to be looked at; it is not marked as seen.
+    pub(crate) fn kind(&self, name: &str) -> &'v str {
+        self.at(name).value.as_str().unwrap()
+    }
+
     /// The items of the list of this name.
     pub(crate) fn list(&self, name: &str) -> Vec<Self> {
         let list = self.at(name);
@@ -150,8 +175,14 @@ impl<'v> Node<'v> {
 
     /// Names a value, with all that is in it, as not checked.
     pub(crate) fn skip(&self, reason: &'static str) {
+        let names = ["id", "name"].map(|name| self.value.get(name)?.as_str());
+        let name = names.into_iter().flatten().next();
+        let called = match name {
+            Some(name) => format!("{} {name:?}", self.path),
+            None => alike(&self.path),
+        };
         let mut skipped = self.file.skipped.borrow_mut();
-        skipped.insert(self.path.clone(), reason);
+        skipped.insert(self.path.clone(), (called, reason));
     }
 
     /// The value itself.
