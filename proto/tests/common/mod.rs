@@ -3,6 +3,8 @@
 
 #[cfg(feature = "hybrid")]
 pub(crate) mod pair;
+#[cfg(feature = "trust")]
+pub(crate) mod trust;
 pub(crate) mod vectors;
 
 use rand_core::{CryptoRng, Error, RngCore};
