@@ -281,7 +281,8 @@ impl Members {
                     let parents = &signed.entry.parents;
                     let rooted =
                         !parents.is_empty() && parents.iter().all(|p| known.valid.contains(p));
-                    **hash == founder || (rooted && known.allows(signed))
+                    **hash == founder
+                        || (rooted && stands_on_actor(entries, signed) && known.allows(signed))
                 })
                 .map(|(hash, _)| *hash)
                 .collect();
@@ -375,6 +376,24 @@ impl Members {
         let real = |member: &Member| member.method.is_some_and(|m| m != Method::Simulated);
         method != Method::Simulated || !self.members.values().any(real)
     }
+}
+
+/// Returns whether the entry by which its actor came in is among those that an entry stands on: one
+/// beside it is not before it.
+fn stands_on_actor(entries: &BTreeMap<EntryHash, &SignedEntry>, signed: &SignedEntry) -> bool {
+    let mut open = signed.entry.parents.clone();
+    let mut seen = BTreeSet::new();
+    while let Some(hash) = open.pop() {
+        let Some(before) = entries.get(&hash).filter(|_| seen.insert(hash)) else {
+            continue;
+        };
+        let Entry { kind, subject, .. } = &before.entry;
+        if matches!(kind, Kind::Create | Kind::Add) && *subject == signed.entry.actor {
+            return true;
+        }
+        open.extend(&before.entry.parents);
+    }
+    false
 }
 
 fn founds(signed: &SignedEntry) -> bool {
