@@ -468,9 +468,6 @@ fn what_comes_after_the_end_is_nobodys_business() {
 
 #[test]
 fn a_tunnel_that_opens_too_late_is_closed_again_and_not_advertised() {
-    let mut client = play([]);
-    client.rest();
-    assert_eq!(client.end(), timed_out(TimedOut::Channel));
     for begin in [
         vec![Step::Cancel],
         vec![Step::Wait(Duration::from_secs(30))],
