@@ -183,6 +183,10 @@ fn a_founder_founds_only_himself_and_on_nothing() {
         assert!(read(&alone, &a, &a).is_empty());
         assert!(read(&alone, &b, &a).is_empty());
     }
+    // One that says another founded for him.
+    let named = SignedEntry::parse(&file(&content(&found(&b)).with(8, a.id().0), &b)).unwrap();
+    let on_named = add(&a, &b, &[named.hash()]);
+    assert!(read(&[named, on_named], &a, &b).is_empty());
     let second = SignedEntry::sign(entry(&b, Kind::Create, &[good.hash()]), &a.keys);
     assert_eq!(read(&[good, second], &a, &a).len(), 1);
 }
