@@ -3,7 +3,7 @@
 
 mod join;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use handfast_proto::cose::{Algorithm, KeyId, SigningKey};
 use handfast_proto::trust::entry::{Entry, Kind, SignedEntry};
@@ -16,8 +16,8 @@ use handfast_proto::trust::{
 use rand_core::CryptoRngCore;
 use thiserror::Error;
 
-pub(crate) use self::join::{commit_grant, offer};
 pub use self::join::{commit_join, join_config, may_join, own_keys};
+pub(crate) use self::join::{let_in, offer, take_keys};
 
 use crate::device::{DeviceError, DeviceStore, File, Group, Held, Seen};
 use crate::vault::{Vault, VaultError};
@@ -115,7 +115,7 @@ fn refresh_held(
     held: &mut Held<'_>,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    if held.group.is_none() || held.seen.is_at(vault.group_version()) {
+    if held.seen.is_at(vault.group_version()) {
         return Ok(());
     }
     let this = held.id();
@@ -163,22 +163,23 @@ fn look(vault: &Vault, group: &mut Group, seen: &mut Seen) -> bool {
 
 /// Keeps those entries that count. Whoever has the vault can write others, as many as he likes.
 fn take_entries(group: &mut Group, seen: &Seen, this: DeviceId) -> bool {
-    let mut candidates = group.entries.clone();
+    let mut new = BTreeMap::new();
     for (_, file) in seen.files.values() {
-        if let File::Entry(entry) = file {
-            candidates.insert(entry.hash(), (**entry).clone());
+        if let File::Entry(entry) = file
+            && !group.entries.contains_key(&entry.hash())
+        {
+            new.insert(entry.hash(), (**entry).clone());
         }
     }
-    if candidates.len() == group.entries.len() {
+    if new.is_empty() {
         return false;
     }
-    let members = group.members_among(&candidates, this);
-    let mut changed = false;
-    for (hash, entry) in candidates {
-        if members.counts(&hash) {
-            changed |= group.take_entry(entry);
-        }
-    }
+    let mut all = group.entries.clone();
+    all.extend(new.clone());
+    let members = group.members_among(&all, this);
+    new.retain(|hash, _| members.counts(hash));
+    let changed = !new.is_empty();
+    group.entries.extend(new);
     changed
 }
 

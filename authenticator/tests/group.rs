@@ -193,10 +193,6 @@ fn join(
     Ok(session)
 }
 
-fn conclude(phone: &mut Device, session: Session) -> Conclusion {
-    phone.authenticator.conclude(session, &mut OsRng, 100)
-}
-
 fn pair() -> (TempDir, Device, Device) {
     let folder = tempfile::tempdir().unwrap();
     let mut phone = Device::first(folder.path());
@@ -210,7 +206,7 @@ fn a_join_brings_both_onto_one_list_and_one_set_of_keys() {
     let (_folder, mut phone, mut computer) = pair();
     computer.key(2);
     let session = join(&mut computer, &mut phone, Method::Simulated, 3).unwrap();
-    assert_eq!(conclude(&mut phone, session), Conclusion::Done);
+    assert_eq!(session.conclude(), Conclusion::Done);
     sync(&mut phone, &mut computer);
     assert_eq!(phone.members(), ["computer", "first"]);
     assert_eq!(computer.members(), phone.members());
@@ -223,7 +219,7 @@ fn a_join_that_is_left_before_the_secret_is_nothing() {
     let (_folder, mut phone, mut computer) = pair();
     let session = join(&mut computer, &mut phone, Method::Simulated, 1).unwrap();
     let nothing = Conclusion::Nothing { note: None };
-    assert_eq!(conclude(&mut phone, session), nothing);
+    assert_eq!(session.conclude(), nothing);
     assert_eq!(phone.members(), ["first"]);
 }
 
@@ -231,11 +227,27 @@ fn a_join_that_is_left_before_the_secret_is_nothing() {
 fn who_took_the_secret_and_left_is_on_the_list() {
     let (_folder, mut phone, mut computer) = pair();
     let session = join(&mut computer, &mut phone, Method::Simulated, 2).unwrap();
-    let Conclusion::Nothing { note: Some(note) } = conclude(&mut phone, session) else {
+    let Conclusion::Nothing { note: Some(note) } = session.conclude() else {
         panic!("the owner must learn of it");
     };
     assert!(note.contains("computer"), "{note}");
     assert_eq!(phone.members(), ["computer", "first"]);
+}
+
+#[test]
+fn the_list_names_who_has_the_secret_whatever_he_sends_instead_of_his_keys() {
+    for instead in [&[0x50, 0xff][..], &[0x50, 0xa1, 1, 3], &[0x04]] {
+        let (_folder, mut phone, mut computer) = pair();
+        let mut session = join(&mut computer, &mut phone, Method::Simulated, 2).unwrap();
+        // Also if the phone dies now: the list is on its disk already.
+        assert_eq!(
+            group::status(&phone.again().device).members.len(),
+            2,
+            "before MERGE"
+        );
+        phone.ask(&mut session, instead);
+        assert_eq!(phone.members(), ["computer", "first"], "{instead:?}");
+    }
 }
 
 #[test]

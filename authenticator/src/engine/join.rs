@@ -3,8 +3,6 @@ use handfast_proto::trust::DeviceId;
 use handfast_proto::trust::Method;
 use handfast_proto::trust::join::{AwaitingMerge, Granter, JoinError, OfferedGroup, PendingGrant};
 
-use rand_core::CryptoRngCore;
-
 use super::{Authenticator, Prompt, Refused, Session, Turn, approved, printable};
 use crate::group;
 
@@ -22,6 +20,19 @@ fn refused(error: JoinError) -> Refused {
         Status::OTHER,
         format!("A device tried to join your trust group: {error}"),
     )
+}
+
+impl Joining {
+    /// What the owner should know of a join that nobody carries on.
+    pub(super) fn left(&self) -> Option<String> {
+        let Self::Sealed(awaiting) = self else {
+            return None;
+        };
+        let name = printable(awaiting.joiner().name.as_str());
+        Some(format!(
+            "“{name}” left before the link was done, but has the group's secret: it is on the list of members"
+        ))
+    }
 }
 
 impl Authenticator {
@@ -100,6 +111,10 @@ impl Authenticator {
         // Every key of the group was published before this request was read.
         let sealed = confirmed.seal(&group.secret, &[], turn.rng);
         let (awaiting, reply) = sealed.map_err(refused)?;
+        // Who has the secret is in, whatever he does with it: on the list before it leaves.
+        let Self { vault, device } = self;
+        group::let_in(vault, device, awaiting.joiner(), turn.now, turn.rng)
+            .map_err(Refused::storage)?;
         Ok((reply, Joining::Sealed(awaiting)))
     }
 
@@ -111,44 +126,16 @@ impl Authenticator {
             .map(|known| known.since)
     }
 
-    /// Ends a join that was not carried through. A device that got the secret is in, whether it
-    /// said so or not: it goes onto the list.
-    pub(super) fn abandon(
-        &mut self,
-        joining: Joining,
-        now: u64,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Option<String> {
-        let Joining::Sealed(awaiting) = joining else {
-            return None;
-        };
-        let joiner = awaiting.joiner().clone();
-        let name = printable(joiner.name.as_str());
-        let Self { vault, device } = self;
-        Some(
-            match group::commit_grant(vault, device, &joiner, Vec::new(), now, rng) {
-                Ok(()) => format!(
-                    "“{name}” left before the link was done, but has the group's secret: it is on the list of members"
-                ),
-                Err(error) => format!(
-                    "“{name}” left before the link was done, but has the group's secret, and could not be put on the list of members: {error}"
-                ),
-            },
-        )
-    }
-
     fn merge_group(
         &mut self,
         awaiting: AwaitingMerge,
         cbor: &[u8],
         turn: &mut Turn<'_>,
     ) -> Result<(Vec<u8>, Joining), Refused> {
-        let joiner = awaiting.joiner().clone();
         let merged = awaiting.handle_merge(cbor, self.device.keys());
         let (keys, reply) = merged.map_err(refused)?;
         let Self { vault, device } = self;
-        group::commit_grant(vault, device, &joiner, keys, turn.now, turn.rng)
-            .map_err(Refused::storage)?;
+        group::take_keys(vault, device, keys, turn.rng).map_err(Refused::storage)?;
         Ok((reply, Joining::Over))
     }
 }

@@ -94,21 +94,6 @@ impl Authenticator {
         }
     }
 
-    /// Ends a session, however it ended, and tells what came of it.
-    pub fn conclude(
-        &mut self,
-        session: Session,
-        rng: &mut dyn CryptoRngCore,
-        now: u64,
-    ) -> Conclusion {
-        match (session.joining, session.conclusion) {
-            (Joining::Sealed(pending), Conclusion::Nothing { .. }) => Conclusion::Nothing {
-                note: self.abandon(Joining::Sealed(pending), now, rng),
-            },
-            (_, conclusion) => conclusion,
-        }
-    }
-
     /// Deletes passkeys that were replaced long ago, and retires their keys of the trust group.
     ///
     /// # Errors
@@ -221,6 +206,16 @@ impl Authenticator {
 }
 
 impl Session {
+    /// Ends the session, however it ended, and tells what came of it.
+    pub fn conclude(self) -> Conclusion {
+        match self.conclusion {
+            Conclusion::Nothing { .. } => Conclusion::Nothing {
+                note: self.joining.left(),
+            },
+            conclusion => conclusion,
+        }
+    }
+
     /// Notes what came of a request.
     fn note(&mut self, command: Option<u8>, refused: Option<&Refused>) {
         self.conclusion = match (command, refused, &self.joining) {

@@ -109,16 +109,15 @@ pub(crate) fn offer(
     Ok((group.id, group.epoch, members))
 }
 
-/// Lets a device in: stores its keys and signs its entry.
+/// Lets a device in: signs its entry.
 ///
 /// # Errors
 ///
 /// [`GroupError`].
-pub(crate) fn commit_grant(
+pub(crate) fn let_in(
     vault: &mut Vault,
     device: &mut DeviceStore,
     joiner: &Peer,
-    keys: Vec<GroupKey>,
     now: u64,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
@@ -139,10 +138,28 @@ pub(crate) fn commit_grant(
     };
     let entry = SignedEntry::sign(entry, held.keys());
     if let Some(group) = &mut held.group {
-        keys.into_iter().for_each(|key| {
-            group.take_key(key);
-        });
         group.take_entry(entry);
+    }
+    held.save(rng)?;
+    refresh_held(vault, &mut held, rng)
+}
+
+/// Takes in the keys that a device brought along.
+///
+/// # Errors
+///
+/// [`GroupError`].
+pub(crate) fn take_keys(
+    vault: &mut Vault,
+    device: &mut DeviceStore,
+    keys: Vec<GroupKey>,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    let mut held = device.hold()?;
+    if let Some(group) = &mut held.group {
+        for key in keys {
+            group.take_key(key);
+        }
     }
     held.save(rng)?;
     refresh_held(vault, &mut held, rng)

@@ -131,11 +131,8 @@ impl Phone {
 impl Running<'_> {
     /// Ends the engine's session, and tells what its owner should know.
     fn conclude(&mut self) -> Conclusion {
-        let ended = self.phone.authenticator.as_mut().zip(self.session.take());
-        let conclusion = match ended {
-            Some((authenticator, session)) => {
-                authenticator.conclude(session, &mut OsRng, now(self.begin).unix)
-            }
+        let conclusion = match self.session.take() {
+            Some(session) => session.conclude(),
             None => Conclusion::Nothing { note: None },
         };
         if let Conclusion::Nothing { note: Some(note) } = &conclusion {
@@ -257,9 +254,7 @@ impl Running<'_> {
                 }));
             }
             PhoneEvent::Lapsed => withdrawn.store(true, Ordering::Relaxed),
-            PhoneEvent::Finished => {
-                return Some(Ok(()));
-            }
+            PhoneEvent::Finished => return Some(Ok(())),
             PhoneEvent::Failed(error) => {
                 return Some(Err(match (error, self.open_error.take()) {
                     (CeremonyError::Environment(ChannelFailure::Conflict), _) | (_, None) => {
