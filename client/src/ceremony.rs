@@ -18,13 +18,11 @@ use handfast_proto::hybrid::{
 use handfast_transport::channel::{Channel, ChannelEnd};
 use handfast_transport::radio::{Radio, RadioError, Scan};
 use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
-use handfast_transport::tls::{TlsError, TlsTrust};
+use handfast_transport::tls::{TlsError, TlsTrust, file_anchors};
 use rand_core::OsRng;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
-
-use crate::anchor;
 
 /// How long the end of a session may take, when its result is known already.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -79,7 +77,7 @@ impl Means {
         // The system's own anchors are left for later: nobody should wait for a hundred certificates
         // before there is a code to scan.
         if let Some(path) = &self.ca_file {
-            anchor::check(path)?;
+            file_anchors(path)?;
         }
         Ok(self.radio.scan()?)
     }

@@ -4,7 +4,6 @@
 //! The caller says for which origin it asks; [`origin`] holds it to that. A program that lets
 //! others choose the origin is a phishing kit.
 
-mod anchor;
 pub mod ceremony;
 pub mod cli;
 pub mod local;

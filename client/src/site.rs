@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast_transport::tls::{TlsError, anchors};
+use handfast_transport::tls::{TlsError, file_anchors, system_anchors};
 use serde_json::{Value, json};
 use thiserror::Error;
 use ureq::Agent;
@@ -73,12 +73,11 @@ impl Site {
             .max_redirects(0)
             .http_status_as_error(false);
         if origin.as_str().starts_with("https") {
-            let (system, additional) = anchors(ca_file)?;
-            let all = system
+            let mut anchors = ca_file.map(file_anchors).transpose()?.unwrap_or_default();
+            anchors.extend(system_anchors());
+            let roots: Vec<_> = anchors
                 .iter()
-                .chain(additional.iter().map(|(_, certificate)| certificate));
-            let roots: Vec<_> = all
-                .map(|certificate| Certificate::from_der(certificate).to_owned())
+                .map(|anchor| Certificate::from_der(anchor).to_owned())
                 .collect();
             let tls = TlsConfig::builder()
                 .provider(TlsProvider::Rustls)

@@ -36,16 +36,12 @@ impl TlsTrust {
     ///
     /// [`TlsError`].
     pub fn new(additional: Option<&Path>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
+        let mut roots = match additional {
+            Some(path) => anchor_store(path)?,
+            None => RootCertStore::empty(),
+        };
         // The system's store may hold what no parser takes; an additional file may not.
-        let (system, additional) = anchors(additional)?;
-        roots.add_parsable_certificates(system);
-        for (path, certificate) in additional {
-            roots.add(certificate).map_err(|error| TlsError::CaFile {
-                path,
-                reason: error.to_string(),
-            })?;
-        }
+        roots.add_parsable_certificates(system_anchors());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -61,35 +57,44 @@ impl TlsTrust {
     }
 }
 
-type Additional = Vec<(PathBuf, CertificateDer<'static>)>;
+/// Returns the system's trust anchors, as many as can be read.
+pub fn system_anchors() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
 
-/// Returns the system's trust anchors, and those of an additional file.
+/// Returns the trust anchors of a file, each one that a certificate can be checked with. Those of the
+/// system, which take much longer, are not read.
 ///
 /// # Errors
 ///
 /// [`TlsError::CaFile`].
-pub fn anchors(
-    additional: Option<&Path>,
-) -> Result<(Vec<CertificateDer<'static>>, Additional), TlsError> {
-    let system = rustls_native_certs::load_native_certs().certs;
-    let Some(path) = additional else {
-        return Ok((system, Vec::new()));
-    };
-    let fault = |reason: String| TlsError::CaFile {
-        path: path.to_owned(),
-        reason,
-    };
+pub fn file_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| fault(error.to_string()))?;
+        .map_err(|error| unusable(path, error))?;
     if certificates.is_empty() {
-        return Err(fault("it holds no certificate".to_owned()));
+        return Err(unusable(path, "it holds no certificate"));
     }
-    Ok((
-        system,
-        certificates
-            .into_iter()
-            .map(|found| (path.to_owned(), found))
-            .collect(),
-    ))
+    store(path, &certificates).map(|_| certificates)
+}
+
+fn anchor_store(path: &Path) -> Result<RootCertStore, TlsError> {
+    store(path, &file_anchors(path)?)
+}
+
+fn store(path: &Path, certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| unusable(path, error))?;
+    }
+    Ok(roots)
+}
+
+fn unusable(path: &Path, reason: impl ToString) -> TlsError {
+    TlsError::CaFile {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
