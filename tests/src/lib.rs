@@ -1,13 +1,24 @@
 //! What the end-to-end tests share: the project's binaries, built once, and people to use them.
 //!
 //! `cargo test` builds no other package's binaries, so [`programs`] does.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this crate is tests only"
+)]
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use handfast_demo::stage::{Finished, Home, Program, Programs, Stage};
+use handfast_demo::stage::{Finished, Home, Process, Program, Programs, Stage};
+
+/// The pass phrase of every vault here.
+pub const PASSPHRASE: &str = "copper lantern orbit velvet thistle harbor";
+/// The PIN of every device here.
+pub const PIN: &str = "271828";
 
 /// Builds the binaries, with the profile and in the target folder of the running test, and tells
 /// where they are.
@@ -15,11 +26,6 @@ use handfast_demo::stage::{Finished, Home, Program, Programs, Stage};
 /// # Panics
 ///
 /// If they cannot be built: then no test can say anything.
-#[expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this crate is tests only"
-)]
 pub fn programs() -> Programs {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
@@ -62,7 +68,6 @@ pub fn words(arguments: &[&str]) -> Vec<String> {
 /// # Panics
 ///
 /// If it cannot be started, or says what is no text.
-#[expect(clippy::unwrap_used, reason = "this crate is tests only")]
 pub fn run(
     stage: &Stage,
     program: Program,
@@ -71,7 +76,15 @@ pub fn run(
     input: &str,
 ) -> Finished {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut command = stage.command(program, home, &arguments);
+    finish(stage.command(program, home, &arguments), input)
+}
+
+/// Runs a prepared command to its end with this on its standard input.
+///
+/// # Panics
+///
+/// If it cannot be started, or says what is no text.
+pub fn finish(mut command: Command, input: &str) -> Finished {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -86,4 +99,59 @@ pub fn run(
         out: text(output.stdout),
         err: text(output.stderr),
     }
+}
+
+/// Starts relay, site and air.
+///
+/// # Panics
+///
+/// If they cannot be started.
+pub fn stage() -> Stage {
+    Stage::start(programs()).unwrap()
+}
+
+/// Makes a device with a vault of its own, for tests.
+///
+/// # Panics
+///
+/// If it cannot be made.
+pub fn phone(stage: &Stage, name: &str) -> Home {
+    let home = stage.home(name, PASSPHRASE, PIN).unwrap();
+    let init = words(&["init", "--for-tests", "--name", name]);
+    let made = run(stage, Program::Phone, &home, &init, "");
+    assert_eq!(made.code, 0, "{}", made.err);
+    home
+}
+
+/// Starts a command with the options by which phone and desktop find each other.
+///
+/// # Panics
+///
+/// If it cannot be started.
+pub fn start(stage: &Stage, program: Program, home: &Home, arguments: &[&str]) -> Process {
+    let mut arguments = words(arguments);
+    arguments.extend(match program {
+        Program::Phone => stage.phone_options("here"),
+        _ => stage.desktop_options("here"),
+    });
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    stage.spawn(program, home, &arguments).unwrap()
+}
+
+/// Checks the exit code, and that the words are for a person: the given one among them, none of Rust's,
+/// and what to do after what happened.
+///
+/// # Panics
+///
+/// If it is not so.
+pub fn told(finished: &Finished, code: i32, word: &str) {
+    assert_eq!(finished.code, code, "{finished:?}");
+    let said = &finished.err;
+    assert!(said.contains(word), "“{word}” in {said}");
+    for foreign in [
+        "panicked", "Error(", "Err(", "::", "unwrap", "None", "Some(",
+    ] {
+        assert!(!said.contains(foreign), "“{foreign}” in {said}");
+    }
+    assert!(said.lines().count() >= 2, "what to do is missing: {said}");
 }

@@ -13,65 +13,15 @@ use std::process::{Command, Stdio};
 use handfast_demo::stage::{Finished, Home, PATIENCE, Process, Program, Stage};
 use handfast_proto::cbor::Map;
 use handfast_proto::hybrid::qr::encode_digits;
-use handfast_tests::{programs, run, words};
+use handfast_tests::{PASSPHRASE, PIN, phone, run, stage, start, told, words};
 
-const PASSPHRASE: &str = "copper lantern orbit velvet thistle harbor";
-const PIN: &str = "271828";
 const CREATE: &str = r#"{"challenge":"AAAAAAAAAAAAAAAAAAAAAA","rp":{"id":"example.org","name":"E"},
     "user":{"id":"AAAA","name":"a","displayName":"A"},"pubKeyCredParams":[{"type":"public-key","alg":-7}]}"#;
-
-fn stage() -> Stage {
-    Stage::start(programs()).unwrap()
-}
-
-/// Checks the exit code, and that the words are for a person: the given one among them, and none of
-/// Rust's.
-fn told(finished: &Finished, code: i32, word: &str) {
-    assert_eq!(finished.code, code, "{finished:?}");
-    assert!(finished.err.contains(word), "“{word}” in {}", finished.err);
-    for foreign in [
-        "panicked", "Error(", "Err(", "::", "unwrap", "None", "Some(",
-    ] {
-        assert!(
-            !finished.err.contains(foreign),
-            "“{foreign}” in {}",
-            finished.err
-        );
-    }
-    assert!(
-        finished.err.lines().count() >= 2,
-        "what to do is missing: {}",
-        finished.err
-    );
-}
-
-fn phone_home(stage: &Stage, name: &str) -> Home {
-    let home = stage.home(name, PASSPHRASE, PIN).unwrap();
-    let made = run(
-        stage,
-        Program::Phone,
-        &home,
-        &words(&["init", "--for-tests", "--name", name]),
-        "",
-    );
-    assert_eq!(made.code, 0, "{}", made.err);
-    home
-}
 
 fn scan(stage: &Stage, home: &Home, code: &str) -> Finished {
     let mut arguments = words(&["scan", code]);
     arguments.extend(stage.phone_options("here"));
     run(stage, Program::Phone, home, &arguments, "")
-}
-
-fn start(stage: &Stage, program: Program, home: &Home, arguments: &[&str]) -> Process {
-    let mut arguments = words(arguments);
-    arguments.extend(match program {
-        Program::Phone => stage.phone_options("here"),
-        _ => stage.desktop_options("here"),
-    });
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    stage.spawn(program, home, &arguments).unwrap()
 }
 
 /// A desktop that shows a code, and the code.
@@ -89,7 +39,7 @@ fn register(stage: &Stage, home: &Home, user: &str) -> (Process, String) {
 #[test]
 fn codes_that_no_computer_made_are_refused() {
     let stage = stage();
-    let home = phone_home(&stage, "phone");
+    let home = phone(&stage, "phone");
     let good = "FIDO:/162870791865632382552704231438327900152302540348097243854039966655366469794954476199158014113179232779520163209900691930075274801398564434658077048963842109321447142660";
     for (code, word) in [
         ("https://example.org", "FIDO"),
@@ -112,7 +62,7 @@ fn codes_that_no_computer_made_are_refused() {
 #[test]
 fn codes_with_a_key_off_its_curve_or_in_another_order_are_refused() {
     let stage = stage();
-    let home = phone_home(&stage, "phone");
+    let home = phone(&stage, "phone");
     // No point of P-256 has this x.
     let off_curve = [&[2][..], &[0xff; 32]].concat();
     let map = Map::new().with(0, off_curve).with(1, [7; 16]);
@@ -127,7 +77,7 @@ fn codes_with_a_key_off_its_curve_or_in_another_order_are_refused() {
 #[test]
 fn a_link_that_the_desktop_does_not_confirm_is_none_for_the_phone_either() {
     let stage = stage();
-    let home = phone_home(&stage, "phone");
+    let home = phone(&stage, "phone");
     let desktop = stage.home("d", PASSPHRASE, PIN).unwrap();
     handfast_demo::copier::copy_folder(&home.vault(), &desktop.vault()).unwrap();
     let joined = run(
@@ -165,7 +115,7 @@ fn a_link_that_the_desktop_does_not_confirm_is_none_for_the_phone_either() {
 fn a_phone_killed_at_any_moment_keeps_every_passkey_that_was_finished() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let mut finished = 0;
@@ -277,7 +227,7 @@ fn nobody_near_is_a_timeout() {
 fn a_phone_that_no_computer_hears_says_so() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let (_computer, url) = register(&stage, &desktop, "ana");
@@ -289,10 +239,34 @@ fn a_phone_that_no_computer_hears_says_so() {
 }
 
 #[test]
+fn a_question_that_nobody_answers_lapses_and_both_sides_are_told() {
+    let stage = stage();
+    let (home, desktop) = (
+        phone(&stage, "phone"),
+        stage.home("d", PASSPHRASE, PIN).unwrap(),
+    );
+    let (computer, url) = register(&stage, &desktop, "ana");
+    let mut arguments = words(&["scan", &url, "--timeout", "5"]);
+    arguments.extend(stage.phone_options("here"));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = stage.command(Program::Phone, &home, &arguments);
+    home.apply_without_pin(&mut command);
+    // Its input stays open, and silent.
+    let phone = Process::spawn("phone", &mut command).unwrap();
+    let phone = phone.finish(PATIENCE).unwrap();
+    told(&phone, 4, "Nobody answered in 5 s");
+    told(&computer.finish(PATIENCE).unwrap(), 4, "answer");
+    // Nothing was made.
+    let list = words(&["passkeys", "list", "--json"]);
+    let list = run(&stage, Program::Phone, &home, &list, "");
+    assert_eq!(list.out.trim(), "[]", "{list:?}");
+}
+
+#[test]
 fn a_relay_that_is_down_or_has_a_foreign_certificate_is_told() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let (_desktop, url) = register(&stage, &desktop, "ana");
@@ -322,7 +296,7 @@ fn a_relay_that_is_down_or_has_a_foreign_certificate_is_told() {
 fn a_refusal_on_the_phone_reaches_the_computer() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let (computer, url) = register(&stage, &desktop, "ana");
@@ -339,7 +313,7 @@ fn a_refusal_on_the_phone_reaches_the_computer() {
 fn a_computer_that_leaves_takes_its_prompt_along() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let (mut computer, url) = register(&stage, &desktop, "ana");
@@ -354,7 +328,7 @@ fn a_computer_that_leaves_takes_its_prompt_along() {
 fn a_phone_that_dies_in_the_middle_is_noticed() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let (computer, url) = register(&stage, &desktop, "ana");
@@ -369,7 +343,7 @@ fn a_phone_that_dies_in_the_middle_is_noticed() {
 #[test]
 fn of_two_phones_that_answer_one_code_the_first_serves_it() {
     let stage = stage();
-    let (one, two) = (phone_home(&stage, "one"), phone_home(&stage, "two"));
+    let (one, two) = (phone(&stage, "one"), phone(&stage, "two"));
     let desktop = stage.home("d", PASSPHRASE, PIN).unwrap();
     let (computer, url) = register(&stage, &desktop, "ana");
     let mut first = start(&stage, Program::Phone, &one, &["scan", &url, "--json"]);
@@ -384,7 +358,7 @@ fn of_two_phones_that_answer_one_code_the_first_serves_it() {
 fn wrong_pins_are_counted_over_restarts_and_block_in_the_end() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     let mut left = Vec::new();
@@ -430,7 +404,7 @@ fn vaults_that_are_missing_locked_newer_or_copied_are_told_and_not_touched() {
     told(&finished, 1, "no vault");
     assert!(!finished.err.contains("FIDO:/"));
 
-    let home = phone_home(&stage, "phone");
+    let home = phone(&stage, "phone");
     fs::write(home.passphrase(), "something else\n").unwrap();
     let list = words(&["passkeys", "list"]);
     told(
@@ -469,7 +443,7 @@ fn vaults_that_are_missing_locked_newer_or_copied_are_told_and_not_touched() {
 fn a_damaged_file_is_named_and_the_others_work() {
     let stage = stage();
     let (home, desktop) = (
-        phone_home(&stage, "phone"),
+        phone(&stage, "phone"),
         stage.home("d", PASSPHRASE, PIN).unwrap(),
     );
     for user in ["ana", "bob"] {
@@ -538,7 +512,7 @@ fn run_after(shell: &[&str], first: &str, stage: &Stage, home: &Home, words: &[&
 #[test]
 fn a_full_disk_loses_nothing() {
     let stage = stage();
-    let home = phone_home(&stage, "phone");
+    let home = phone(&stage, "phone");
     let store = home.device().join("device.handfast");
     let before = fs::read(&store).unwrap();
     // A limit on the size of files is met by the same calls as a full disk.
@@ -553,7 +527,7 @@ fn a_full_disk_loses_nothing() {
 #[test]
 fn a_device_store_from_another_machine_is_refused_and_kept() {
     let stage = stage();
-    let home = phone_home(&stage, "phone");
+    let home = phone(&stage, "phone");
     let store = home.device().join("device.handfast");
     let before = fs::read(&store).unwrap();
     let other = stage.folder().join("machine-id");

@@ -9,11 +9,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use handfast_demo::stage::{Home, PATIENCE, Process, Program, Source, Stage};
-use handfast_tests::{programs, run, words};
+use handfast_tests::{PASSPHRASE, PIN, programs, run, stage, words};
 use serde_json::{Value, json};
-
-const PASSPHRASE: &str = "copper lantern orbit velvet thistle harbor";
-const PIN: &str = "271828";
 
 struct Reply {
     status: u16,
@@ -179,7 +176,7 @@ fn step_up_code(stage: &mut Stage, name: &str) -> String {
 
 #[test]
 fn an_answer_counts_once_and_only_in_the_session_that_asked() {
-    let stage = Stage::start(programs()).unwrap();
+    let stage = stage();
     let computer = Computer::new(&stage, "desk");
     let mut visitor = Visitor::new(&stage);
     let created = computer.register(&mut visitor, "ada");
@@ -206,7 +203,7 @@ fn an_answer_counts_once_and_only_in_the_session_that_asked() {
 
 #[test]
 fn altered_answers_are_rejected_by_the_rule_they_break() {
-    let stage = Stage::start(programs()).unwrap();
+    let stage = stage();
     let computer = Computer::new(&stage, "desk");
     let mut visitor = Visitor::new(&stage);
     computer.register(&mut visitor, "ada");
@@ -281,7 +278,7 @@ fn altered_answers_are_rejected_by_the_rule_they_break() {
 
 #[test]
 fn requests_of_other_pages_and_requests_that_make_no_sense_are_refused() {
-    let stage = Stage::start(programs()).unwrap();
+    let stage = stage();
     let visitor = Visitor::new(&stage);
     let ours = ("origin", stage.site_url());
     let foreign = ("origin", "https://example.org");
@@ -317,7 +314,7 @@ fn requests_of_other_pages_and_requests_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_planted_session_gains_nothing_and_signing_out_ends_all_that_was_open() {
-    let stage = Stage::start(programs()).unwrap();
+    let stage = stage();
     let computer = Computer::new(&stage, "desk");
     let mut planted = Visitor::new(&stage);
     planted.cookie = Some("chosen-by-somebody-else".to_owned());
@@ -348,7 +345,7 @@ fn a_planted_session_gains_nothing_and_signing_out_ends_all_that_was_open() {
 
 #[test]
 fn codes_cannot_be_guessed_by_signing_in_again_and_again() {
-    let mut stage = Stage::start(programs()).unwrap();
+    let mut stage = stage();
     let wrong = json!({"code": "no code"});
     {
         let computer = Computer::new(&stage, "desk");
@@ -380,7 +377,7 @@ fn codes_cannot_be_guessed_by_signing_in_again_and_again() {
 
 #[test]
 fn a_reset_ends_old_passkeys_their_groups_and_other_sessions() {
-    let stage = Stage::start(programs()).unwrap();
+    let stage = stage();
     let old = Computer::new(&stage, "old");
     let new = Computer::new(&stage, "new");
     let mut elsewhere = Visitor::new(&stage);

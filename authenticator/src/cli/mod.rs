@@ -125,7 +125,7 @@ struct Serving {
     /// Whether you are asked. 'always' works only with a vault made for tests.
     #[arg(long, value_enum, default_value = "ask")]
     approve: Approval,
-    /// How long a computer may take to hear this device.
+    /// How long a computer may take to hear this device, and you to answer a question.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
     /// Speak JSON, a line an event, on standard output.
@@ -306,6 +306,7 @@ fn serve(
         approval: serving.approve,
         input: Arc::clone(input),
         pin: pin.clone(),
+        patience: Duration::from_secs(serving.timeout),
         withdrawn,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -13,8 +13,6 @@ use crate::console::Silence;
 use crate::device::PinCheck;
 use crate::engine::{Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt};
 
-/// How long a prompt waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a PIN may be mistyped in one prompt.
 const ATTEMPTS: usize = 3;
 
@@ -55,6 +53,8 @@ pub(crate) struct Asking {
     pub(crate) input: Arc<Mutex<Input>>,
     /// The PIN, if it is to be read from a file.
     pub(crate) pin: Option<Zeroizing<String>>,
+    /// How long each question waits for its answer.
+    pub(crate) patience: Duration,
     /// Set when the computer has left, so that the prompt disappears.
     pub(crate) withdrawn: Arc<AtomicBool>,
 }
@@ -88,7 +88,7 @@ impl Person for Asking {
             }
             Err(Typed::TimedOut) => {
                 self.voice.say(
-                    "Nobody answered in a minute: refused.",
+                    &format!("Nobody answered in {} s: refused.", self.patience.as_secs()),
                     json!({"event": "lapsed"}),
                 );
                 Answer::NoAnswer
@@ -172,7 +172,7 @@ impl Asking {
                 None => {
                     let _silence = Silence::begin(stdin());
                     self.ask_for("PIN of this device (Enter to refuse): ");
-                    match input.secret(Some(PATIENCE), &self.withdrawn) {
+                    match input.secret(Some(self.patience), &self.withdrawn) {
                         Typed::Line(line) => line,
                         other => return Err(other),
                     }
@@ -210,7 +210,7 @@ impl Asking {
     }
 
     fn line(&self, input: &mut Input) -> Result<String, Typed> {
-        match input.line(Some(PATIENCE), &self.withdrawn) {
+        match input.line(Some(self.patience), &self.withdrawn) {
             Typed::Line(line) => Ok(line.trim().to_owned()),
             other => Err(other),
         }
