@@ -4,15 +4,17 @@
 mod failure;
 mod group;
 mod log;
+mod secrets;
 mod setup;
 mod silence;
 
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
+pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;
-pub use setup::{Secrets, default_air, home, init, join, new_pin, open, pin_file};
+pub use setup::{default_air, home, init, join, open};
 pub use silence::Silence;
 
 /// What is said with the pass phrase that is proposed for a new vault.

@@ -1,33 +1,19 @@
 //! Setting a device up in a vault, and unlocking it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use handfast_proto::trust::DeviceName;
 use rand_core::OsRng;
-use zeroize::Zeroizing;
 
 use super::Failure;
+use super::secrets::{Secrets, new_passphrase, new_pin, open_vault};
 use crate::device::{DeviceError, DeviceStore, MachineId, Pin};
 use crate::engine::{Authenticator, printable};
 use crate::group;
 use crate::home::Home;
-use crate::passphrase::{Passphrase, Stretching, propose};
+use crate::passphrase::Stretching;
 use crate::vault::{InitOptions, Vault, VaultDevice, VaultError};
-
-const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
-const PIN_FILE: &str = "HANDFAST_PIN_FILE";
-/// Fewer characters are no pass phrase for a folder that anybody may have a copy of.
-const SHORTEST_PASSPHRASE: usize = 12;
-
-/// How a program asks for secrets that no file holds.
-pub trait Secrets {
-    /// Asks, without showing what is typed; nothing if nobody answers.
-    fn ask(&mut self, question: &str) -> Option<Zeroizing<String>>;
-
-    /// Shows the words that are proposed for a new vault.
-    fn propose(&mut self, words: &str);
-}
 
 /// Finds vault and device store of this device.
 ///
@@ -49,86 +35,6 @@ pub fn default_air() -> PathBuf {
             let user: String = user.chars().filter(char::is_ascii_alphanumeric).collect();
             std::env::temp_dir().join(format!("handfast-air-{user}"))
         }
-    }
-}
-
-fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    let Some(path) = std::env::var_os(variable) else {
-        return Ok(None);
-    };
-    let path = Path::new(&path);
-    match std::fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => Ok(Some(Zeroizing::new(
-            text.trim_end_matches(['\r', '\n']).to_owned(),
-        ))),
-        Err(error) => Err(
-            Failure::new(format!("{} cannot be read: {error}", path.display()))
-                .with_hint(format!("Correct or unset {variable}.")),
-        ),
-    }
-}
-
-/// Returns the PIN, if a file holds it.
-///
-/// # Errors
-///
-/// [`Failure`] if the file cannot be read.
-pub fn pin_file() -> Result<Option<Zeroizing<String>>, Failure> {
-    secret_file(PIN_FILE)
-}
-
-fn passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
-    let given = match secret_file(PASSPHRASE_FILE)? {
-        Some(given) => Some(given),
-        None => secrets.ask("Pass phrase of the vault: "),
-    };
-    match given {
-        Some(given) if !given.is_empty() => Ok(Passphrase::new(given.as_str())),
-        _ => Err(
-            Failure::usage("No pass phrase was given").with_hint(format!(
-                "Type it, or name a file with it in {PASSPHRASE_FILE}."
-            )),
-        ),
-    }
-}
-
-/// The pass phrase of a new vault: from the file, or one that is proposed.
-fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
-    let given = match secret_file(PASSPHRASE_FILE)? {
-        Some(given) => given,
-        None => {
-            secrets.propose(&propose(&mut OsRng));
-            secrets
-                .ask("Type them again, or a pass phrase of your own: ")
-                .ok_or_else(|| Failure::usage("No pass phrase was given"))?
-        }
-    };
-    if given.chars().count() < SHORTEST_PASSPHRASE {
-        return Err(Failure::usage(format!(
-            "A pass phrase has at least {SHORTEST_PASSPHRASE} characters"
-        ))
-        .with_hint("Try again with six words; nothing was changed."));
-    }
-    Ok(Passphrase::new(given.as_str()))
-}
-
-/// Asks for a new PIN of this device; nothing if none is wanted.
-///
-/// # Errors
-///
-/// [`Failure`] if it cannot be one, or was not repeated.
-pub fn new_pin(secrets: &mut dyn Secrets) -> Result<Option<Pin>, Failure> {
-    if let Some(pin) = secret_file(PIN_FILE)? {
-        return Ok(Some(Pin::parse(&pin)?));
-    }
-    let typed = secrets.ask("Choose a PIN for this device (at least 4 characters): ");
-    let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
-        return Ok(None);
-    };
-    let pin = Pin::parse(&typed)?;
-    match secrets.ask("Once more: ") {
-        Some(again) if again == typed => Ok(Some(pin)),
-        _ => Err(Failure::usage("The two PINs are not the same").with_hint("Try again.")),
     }
 }
 
@@ -189,7 +95,7 @@ pub fn join(
         return Err(DeviceError::Exists(home.device.clone()).into());
     }
     let machine = MachineId::of_this_machine()?;
-    let vault = Vault::open(&home.vault, &passphrase(secrets)?)?;
+    let vault = open_vault(&home.vault, secrets)?;
     let pin = new_pin(secrets)?;
     set_up(home, vault, &machine, name, pin)
 }
@@ -228,7 +134,7 @@ pub fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Authenticator, Fai
     if !DeviceStore::exists(&home.device) {
         return Err(DeviceError::Missing(home.device.clone()).into());
     }
-    let vault = Vault::open(&home.vault, &passphrase(secrets)?)?;
+    let vault = open_vault(&home.vault, secrets)?;
     let machine = MachineId::of_this_machine()?;
     let device = DeviceStore::open(&home.device, &vault, &machine)?;
     recorded(vault, device)

@@ -85,8 +85,9 @@ async fn join(
     patience: Duration,
     voice: Voice,
 ) -> Result<String, Failure> {
-    let mut tell = |progress| voice.progress(progress);
-    let ready = session.ready(&mut tell).await?;
+    let ready = session
+        .ready(&mut |progress| voice.progress(progress))
+        .await?;
     if !ready.info.has_version(SUPPORT_VERSION) {
         return Err(Failure::new("This phone has no trust groups")
             .with_hint("Link with a phone that runs handfast-authenticator."));
@@ -95,7 +96,8 @@ async fn join(
     let member = vault.member_key();
     let config = group::join_config(vault, device, &member, method);
     let (joiner, request) = Joiner::start(&config, ready.handshake_hash.0, &mut OsRng);
-    let offer = session.ask(request, &mut tell).await?;
+    // The phone answers this by itself, and the last step too.
+    let offer = session.ask(request, &mut |_| {}).await?;
     let offered = joiner.handle_offer(&offer, &config).map_err(not_joined)?;
     let (number, phone) = (
         offered.code().to_string(),
@@ -103,6 +105,7 @@ async fn join(
     );
     confirm(session, &number, &phone, patience, voice).await?;
     let (awaiting, request) = offered.confirm();
+    let mut tell = |progress| voice.progress(progress);
     let sealed = session.ask(request, &mut tell).await?;
     let granted = awaiting
         .handle_sealed(&sealed, device.keys())
@@ -110,7 +113,7 @@ async fn join(
     let request = granted
         .merge(&group::own_keys(device), &mut OsRng)
         .map_err(not_joined)?;
-    let ack = session.ask(request, &mut tell).await?;
+    let ack = session.ask(request, &mut |_| {}).await?;
     granted.handle_ack(&ack).map_err(not_joined)?;
     let Authenticator { vault, device } = authenticator;
     group::commit_join(vault, device, granted, &mut OsRng)?;

@@ -1,0 +1,164 @@
+//! Secrets that a person types or a file holds. What was mistyped may be typed again.
+
+use std::path::Path;
+
+use rand_core::OsRng;
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::device::Pin;
+use crate::passphrase::{Passphrase, propose};
+use crate::vault::{Vault, VaultError};
+
+const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
+const PIN_FILE: &str = "HANDFAST_PIN_FILE";
+/// Fewer characters are no pass phrase for a folder that anybody may have a copy of.
+const SHORTEST_PASSPHRASE: usize = 12;
+/// How often a person may type a secret before the command gives up.
+const ATTEMPTS: usize = 3;
+
+/// How a program asks for secrets that no file holds.
+pub trait Secrets {
+    /// Asks, without showing what is typed; nothing if nobody answers.
+    fn ask(&mut self, question: &str) -> Option<Zeroizing<String>>;
+
+    /// Shows the words that are proposed for a new vault.
+    fn propose(&mut self, words: &str);
+}
+
+/// What became of a question.
+enum Typed<T> {
+    Nobody,
+    Right(T),
+    Wrong(Failure),
+}
+
+/// Asks until what is typed is right. What was wrong is given to the next question, to stand before it;
+/// it is also the failure if nobody answers then.
+fn until_right<T>(
+    mut ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let wrong = last.as_ref().map(|failure: &Failure| failure.what() + "\n");
+        match ask(&wrong.unwrap_or_default())? {
+            Typed::Right(secret) => return Ok(Some(secret)),
+            Typed::Wrong(failure) => last = Some(failure),
+            Typed::Nobody => break,
+        }
+    }
+    last.map_or(Ok(None), Err)
+}
+
+fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    let Some(path) = std::env::var_os(variable) else {
+        return Ok(None);
+    };
+    let path = Path::new(&path);
+    match std::fs::read_to_string(path).map(Zeroizing::new) {
+        Ok(text) => Ok(Some(Zeroizing::new(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        ))),
+        Err(error) => Err(
+            Failure::new(format!("{} cannot be read: {error}", path.display()))
+                .with_hint(format!("Correct or unset {variable}.")),
+        ),
+    }
+}
+
+/// Returns the PIN, if a file holds it.
+///
+/// # Errors
+///
+/// [`Failure`] if the file cannot be read.
+pub fn pin_file() -> Result<Option<Zeroizing<String>>, Failure> {
+    secret_file(PIN_FILE)
+}
+
+/// Opens a vault with its pass phrase.
+pub(super) fn open_vault(folder: &Path, secrets: &mut dyn Secrets) -> Result<Vault, Failure> {
+    let none = || {
+        Failure::usage("No pass phrase was given").with_hint(format!(
+            "Type it, or name a file with it in {PASSPHRASE_FILE}."
+        ))
+    };
+    let open = |given: &str| Vault::open(folder, &Passphrase::new(given));
+    match secret_file(PASSPHRASE_FILE)? {
+        Some(given) if given.is_empty() => return Err(none()),
+        Some(given) => return Ok(open(&given)?),
+        None => {}
+    }
+    let opened = until_right(|wrong| {
+        let question = format!("{wrong}Pass phrase of the vault: ");
+        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
+        let Some(typed) = typed else {
+            return Ok(Typed::Nobody);
+        };
+        match open(&typed) {
+            Ok(vault) => Ok(Typed::Right(vault)),
+            Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    opened.ok_or_else(none)
+}
+
+/// The pass phrase of a new vault: from the file, or one that is proposed.
+pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
+    if let Some(given) = secret_file(PASSPHRASE_FILE)? {
+        return long_enough(&given);
+    }
+    secrets.propose(&propose(&mut OsRng));
+    let typed = until_right(|wrong| {
+        let question = format!("{wrong}Type them again, or a pass phrase of your own: ");
+        Ok(match secrets.ask(&question) {
+            Some(typed) => long_enough(&typed).map_or_else(Typed::Wrong, Typed::Right),
+            None => Typed::Nobody,
+        })
+    })?;
+    typed.ok_or_else(|| Failure::usage("No pass phrase was given"))
+}
+
+fn long_enough(given: &str) -> Result<Passphrase, Failure> {
+    if given.chars().count() < SHORTEST_PASSPHRASE {
+        return Err(Failure::usage(format!(
+            "A pass phrase has at least {SHORTEST_PASSPHRASE} characters"
+        ))
+        .with_hint("Try again with six words; nothing was changed."));
+    }
+    Ok(Passphrase::new(given))
+}
+
+/// Asks for a new PIN of this device; nothing if none is wanted.
+///
+/// # Errors
+///
+/// [`Failure`] if it cannot be one, or was not repeated.
+pub fn new_pin(secrets: &mut dyn Secrets) -> Result<Option<Pin>, Failure> {
+    if let Some(pin) = secret_file(PIN_FILE)? {
+        return Ok(Some(Pin::parse(&pin)?));
+    }
+    let typed = until_right(|wrong| {
+        let question = format!("{wrong}Choose a PIN for this device (at least 4 characters): ");
+        let Some(typed) = secrets.ask(&question) else {
+            return Ok(Typed::Nobody);
+        };
+        if typed.is_empty() {
+            return Ok(Typed::Right(None));
+        }
+        let pin = match Pin::parse(&typed) {
+            Ok(pin) => pin,
+            Err(error) => return Ok(Typed::Wrong(error.into())),
+        };
+        Ok(match secrets.ask("Once more: ") {
+            Some(again) if again == typed => Typed::Right(Some(pin)),
+            _ => Typed::Wrong(
+                Failure::usage("The two PINs are not the same").with_hint("Try again."),
+            ),
+        })
+    })?;
+    Ok(typed.flatten())
+}
+
+#[cfg(test)]
+mod tests;

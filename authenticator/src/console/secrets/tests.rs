@@ -1,0 +1,94 @@
+use std::collections::VecDeque;
+
+use rand_core::OsRng;
+use zeroize::Zeroizing;
+
+use super::{Secrets, new_pin, open_vault};
+use crate::passphrase::{Passphrase, Stretching};
+use crate::vault::{InitOptions, Vault};
+
+/// A person who types these lines and then leaves.
+struct Person {
+    asked: Vec<String>,
+    lines: VecDeque<&'static str>,
+}
+
+impl Person {
+    fn typing(lines: &[&'static str]) -> Self {
+        Self {
+            asked: Vec::new(),
+            lines: lines.iter().copied().collect(),
+        }
+    }
+}
+
+impl Secrets for Person {
+    fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
+        self.asked.push(question.to_owned());
+        let line = self.lines.pop_front()?;
+        Some(Zeroizing::new(line.to_owned()))
+    }
+
+    fn propose(&mut self, _words: &str) {}
+}
+
+#[test]
+fn a_mistyped_pin_is_asked_for_again_and_the_reason_is_told() {
+    let mut person = Person::typing(&["12", "2718", "2817", "2718", "2718"]);
+    assert!(new_pin(&mut person).unwrap().is_some());
+    let questions: Vec<_> = person.asked.iter().map(String::as_str).collect();
+    assert!(!questions[0].contains('\n'));
+    assert!(questions[1].contains("4"), "{questions:?}");
+    assert!(
+        questions[3].starts_with("The two PINs are not the same.\n"),
+        "{questions:?}"
+    );
+}
+
+#[test]
+fn a_third_mistyped_pin_ends_it() {
+    let mut person = Person::typing(&["12", "12", "12", "2718", "2718"]);
+    assert_eq!(new_pin(&mut person).unwrap_err().code(), 2);
+    assert_eq!(person.asked.len(), 3);
+}
+
+#[test]
+fn who_leaves_after_a_mistyped_pin_has_not_chosen_to_have_none() {
+    for lines in [&["2718", "2817"][..], &["2718"][..], &["12"][..]] {
+        let failure = new_pin(&mut Person::typing(lines)).unwrap_err();
+        assert_eq!(failure.code(), 2, "{lines:?}");
+    }
+}
+
+#[test]
+fn who_types_no_pin_has_none() {
+    assert!(new_pin(&mut Person::typing(&[""])).unwrap().is_none());
+    assert!(new_pin(&mut Person::typing(&[])).unwrap().is_none());
+}
+
+#[test]
+fn a_wrong_pass_phrase_is_asked_for_again_three_times_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("vault");
+    let options = InitOptions {
+        for_tests: true,
+        stretching: Stretching::LEAST,
+    };
+    Vault::init(&folder, &Passphrase::new("right"), options, &mut OsRng).unwrap();
+    let mut person = Person::typing(&["wrong", "right"]);
+    open_vault(&folder, &mut person).unwrap();
+    assert_eq!(person.asked.len(), 2);
+    assert!(
+        person.asked[1].contains("pass phrase is wrong"),
+        "{:?}",
+        person.asked
+    );
+    let mut stubborn = Person::typing(&["wrong", "wrong", "wrong", "right"]);
+    assert!(open_vault(&folder, &mut stubborn).is_err());
+    assert_eq!(stubborn.asked.len(), 3);
+    // What no other pass phrase could mend is told at once.
+    let mut person = Person::typing(&["right", "right"]);
+    std::fs::write(folder.join("vault.handfast"), b"damaged").unwrap();
+    assert!(open_vault(&folder, &mut person).is_err());
+    assert_eq!(person.asked.len(), 1);
+}
