@@ -16,7 +16,7 @@ use handfast_proto::hybrid::{
     ClientEvent, ClientLimits, Closed,
 };
 use handfast_transport::channel::{Channel, ChannelEnd};
-use handfast_transport::radio::{Radio, RadioError, Scan};
+use handfast_transport::radio::{Heard, Radio, RadioError, Scan};
 use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
 use handfast_transport::tls::{TlsError, TlsTrust, file_anchors};
 use rand_core::OsRng;
@@ -62,35 +62,32 @@ pub struct Means {
 }
 
 impl Means {
-    /// Checks all that can be checked without a phone: that the radio can listen, and that the
-    /// additional trust anchor can be used. To be called in a runtime.
+    /// Checks that the additional trust anchor can be used. The system's own are left for later: nobody
+    /// should wait for a hundred certificates before there is a code to scan.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Radio`] and [`SessionError::Tls`].
+    /// [`SessionError::Tls`].
     pub fn check(&self) -> Result<(), SessionError> {
-        self.listen().map(|_| ())
-    }
-
-    /// Begins to listen, if the rest is in order too.
-    fn listen(&self) -> Result<Scan, SessionError> {
-        // The system's own anchors are left for later: nobody should wait for a hundred certificates
-        // before there is a code to scan.
         if let Some(path) = &self.ca_file {
             file_anchors(path)?;
         }
-        Ok(self.radio.scan()?)
+        Ok(())
     }
 }
 
 /// What a person should see of a session.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Progress {
     /// The tunnel is open.
     Connected,
     /// A phone's advert was heard.
     PhoneFound,
+    /// The radio hears again.
+    RadioBack,
+    /// The radio hears nothing for now, and why.
+    RadioLost(String),
     /// The phone asks its owner.
     WaitingForApproval,
     /// The QR code should be shown.
@@ -117,6 +114,8 @@ pub struct Session {
     scan: Option<Scan>,
     channel: Option<Channel>,
     relay_error: Option<OpenError>,
+    /// Why nothing can be heard, as long as that is so.
+    radio_lost: Option<RadioError>,
     closed: Option<Closed>,
     ignored: BTreeMap<String, u32>,
     over: bool,
@@ -129,9 +128,10 @@ impl Session {
     /// # Errors
     ///
     /// [`SessionError::Radio`] and [`SessionError::Tls`].
-    pub fn start(means: Means, hint: Hint) -> Result<Self, SessionError> {
+    pub async fn start(means: Means, hint: Hint) -> Result<Self, SessionError> {
         info!(radio = %means.radio, "listening for adverts");
-        let scan = means.listen()?;
+        means.check()?;
+        let scan = means.radio.scan().await?;
         let begin = Instant::now();
         let mut limits = ClientLimits::default();
         if let Some(patience) = means.patience {
@@ -147,6 +147,7 @@ impl Session {
             scan: Some(scan),
             channel: None,
             relay_error: None,
+            radio_lost: None,
             closed: None,
             ignored: BTreeMap::new(),
             over: false,
@@ -241,7 +242,10 @@ impl Session {
             // A person hears of a step before it is taken: opening a tunnel may take a while.
             match self.ceremony.poll_event() {
                 Some(ClientEvent::WaitingForPhone) => tell(Progress::WaitingForPhone),
-                Some(ClientEvent::PhoneFound) => tell(Progress::PhoneFound),
+                Some(ClientEvent::PhoneFound) => {
+                    self.radio_lost = None;
+                    tell(Progress::PhoneFound);
+                }
                 Some(ClientEvent::Connected) => tell(Progress::Connected),
                 Some(ClientEvent::WaitingForApproval) => tell(Progress::WaitingForApproval),
                 Some(event) => {
@@ -252,7 +256,7 @@ impl Session {
                 }
                 None => match self.ceremony.poll_action() {
                     Some(action) => self.act(action).await?,
-                    None => self.wait().await?,
+                    None => self.wait(tell).await?,
                 },
             }
         }
@@ -261,10 +265,13 @@ impl Session {
     fn concluded(&mut self, event: ClientEvent) -> Result<ClientEvent, SessionError> {
         self.over = matches!(event, ClientEvent::Failed(_) | ClientEvent::Finished);
         match event {
-            ClientEvent::Failed(error) => Err(match self.relay_error.take() {
-                Some(relay) => relay.into(),
-                None => error.into(),
-            }),
+            ClientEvent::Failed(error) => {
+                Err(match (self.radio_lost.take(), self.relay_error.take()) {
+                    (Some(radio), _) => radio.into(),
+                    (None, Some(relay)) => relay.into(),
+                    (None, None) => error.into(),
+                })
+            }
             event => Ok(event),
         }
     }
@@ -350,12 +357,12 @@ impl Session {
             .handle_channel_closed(end.closed(), now(self.begin));
     }
 
-    async fn wait(&mut self) -> Result<(), SessionError> {
+    async fn wait(&mut self, tell: Tell<'_>) -> Result<(), SessionError> {
         let deadline = self
             .ceremony
             .poll_timeout()
             .unwrap_or(Duration::from_secs(3600));
-        let advert = async {
+        let heard = async {
             match &mut self.scan {
                 Some(scan) => scan.next().await,
                 None => std::future::pending().await,
@@ -368,12 +375,23 @@ impl Session {
             }
         };
         tokio::select! {
-            advert = advert => {
-                let advert = advert?;
-                if let Err(why) = self.ceremony.handle_advert(&advert, now(self.begin)) {
-                    self.ignore(why, advert.len());
+            heard = heard => match heard? {
+                Heard::Advert(advert) => {
+                    if let Err(why) = self.ceremony.handle_advert(&advert, now(self.begin)) {
+                        self.ignore(why, advert.len());
+                    }
                 }
-            }
+                Heard::Lost(why) => {
+                    info!("the radio is gone: {why}");
+                    tell(Progress::RadioLost(why.to_string()));
+                    self.radio_lost = Some(why);
+                }
+                Heard::Back => {
+                    tell(Progress::RadioBack);
+                    self.radio_lost = None;
+                }
+                _ => {}
+            },
             frame = frame => match frame {
                 Ok(frame) => {
                     debug!(bytes = frame.len(), "a message came");

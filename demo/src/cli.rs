@@ -27,22 +27,22 @@ struct Arguments {
 /// second is the name of another program of the project, it is that program that runs.
 pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let program = arguments.get(1).and_then(|name| {
-        Program::ALL
-            .into_iter()
-            .find(|program| name == program.name())
-    });
-    match program {
-        Some(Program::Desktop) => handfast::cli::main_from(arguments.into_iter().skip(1)),
-        Some(Program::Phone) => {
-            handfast_authenticator::cli::main_from(arguments.into_iter().skip(1))
-        }
-        Some(Program::Relay) => handfast_relay::cli::main_from(arguments.into_iter().skip(1)),
-        Some(Program::Site) => {
-            handfast_relying_party::cli::main_from(arguments.into_iter().skip(1))
-        }
-        None => tell(arguments),
-    }
+    run_named(&arguments).unwrap_or_else(|| tell(arguments))
+}
+
+/// Runs the program of the project that the second argument names, if it names one, and returns its
+/// exit code. So one executable can be all of them ([`Programs::MultiCall`]).
+pub fn run_named(arguments: &[OsString]) -> Option<ExitCode> {
+    let name = arguments.get(1)?;
+    let mut programs = Program::ALL.into_iter();
+    let program = programs.find(|program| name == program.name())?;
+    let arguments = arguments.iter().skip(1).cloned();
+    Some(match program {
+        Program::Desktop => handfast::cli::main_from(arguments),
+        Program::Phone => handfast_authenticator::cli::main_from(arguments),
+        Program::Relay => handfast_relay::cli::main_from(arguments),
+        Program::Site => handfast_relying_party::cli::main_from(arguments),
+    })
 }
 
 fn tell(arguments: Vec<OsString>) -> ExitCode {

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use handfast_demo::stage::{Finished, Home, PATIENCE, Process, Program, Stage};
 use handfast_proto::cbor::Map;
 use handfast_proto::hybrid::qr::encode_digits;
-use handfast_tests::{PASSPHRASE, PIN, phone, run, stage, start, told, words};
+use handfast_tests::{PASSPHRASE, PIN, finish, phone, run, stage, start, told, words};
 
 const CREATE: &str = r#"{"challenge":"AAAAAAAAAAAAAAAAAAAAAA","rp":{"id":"example.org","name":"E"},
     "user":{"id":"AAAA","name":"a","displayName":"A"},"pubKeyCredParams":[{"type":"public-key","alg":-7}]}"#;
@@ -188,12 +188,10 @@ fn a_radio_that_is_not_there_and_a_code_without_a_screen_are_told() {
     let stage = stage();
     let home = stage.home("desktop", PASSPHRASE, PIN).unwrap();
     let origin = "https://example.org";
-    let bluez = words(&["create", "--origin", origin, "--qr-url"]);
-    told(
-        &run(&stage, Program::Desktop, &home, &bluez, CREATE),
-        5,
-        "Bluetooth",
-    );
+    let bluez = ["create", "--origin", origin, "--qr-url"];
+    let mut command = stage.command(Program::Desktop, &home, &bluez);
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
+    told(&finish(command, CREATE), 5, "Bluetooth");
     let mut unseen = words(&["create", "--origin", origin]);
     unseen.extend(stage.desktop_options("here"));
     told(

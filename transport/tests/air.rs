@@ -1,12 +1,16 @@
 //! The simulated radio.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handfast_transport::radio::{Radio, RadioError};
+use handfast_transport::radio::{Heard, Radio, RadioError};
 use tokio::time::timeout;
 
 fn radio(folder: &tempfile::TempDir) -> Radio {
@@ -17,33 +21,36 @@ async fn hear(scan: &mut handfast_transport::radio::Scan) -> Option<Vec<u8>> {
     timeout(Duration::from_millis(300), scan.next())
         .await
         .ok()
-        .map(Result::unwrap)
+        .map(|heard| match heard.unwrap() {
+            Heard::Advert(advert) => advert,
+            other => panic!("{other:?}"),
+        })
 }
 
 #[tokio::test]
 async fn an_advert_is_heard_once_and_ends_with_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let radio = radio(&folder);
-    let mut scan = radio.scan().unwrap();
-    let advertising = radio.advertise(&[7; 20]).unwrap();
+    let mut scan = radio.scan().await.unwrap();
+    let advertising = radio.advertise(&[7; 20]).await.unwrap();
     assert_eq!(hear(&mut scan).await, Some(vec![7; 20]));
     assert_eq!(hear(&mut scan).await, None);
     drop(advertising);
-    assert_eq!(hear(&mut radio.scan().unwrap()).await, None);
+    assert_eq!(hear(&mut radio.scan().await.unwrap()).await, None);
 }
 
 #[tokio::test]
 async fn two_airs_do_not_mix() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let _advertising = radio(&here).advertise(&[7; 20]).unwrap();
-    assert_eq!(hear(&mut radio(&there).scan().unwrap()).await, None);
+    let _advertising = radio(&here).advertise(&[7; 20]).await.unwrap();
+    assert_eq!(hear(&mut radio(&there).scan().await.unwrap()).await, None);
 }
 
 #[tokio::test]
 async fn what_is_no_advert_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let radio = radio(&folder);
-    let mut scan = radio.scan().unwrap();
+    let mut scan = radio.scan().await.unwrap();
     let air = folder.path().join("air");
     fs::write(air.join("note.txt"), "hello").unwrap();
     fs::write(air.join("half.tmp"), [1; 20]).unwrap();
@@ -55,13 +62,13 @@ async fn what_is_no_advert_is_passed_over() {
 }
 
 /// Opens an air for both uses, and returns why that is refused.
-fn refusal(radio: &Radio) -> String {
+async fn refusal(radio: &Radio) -> String {
     let words = |error: RadioError| match error {
         RadioError::Air { source, .. } => source.to_string(),
         other => other.to_string(),
     };
-    let advertising = words(radio.advertise(&[7; 20]).unwrap_err());
-    assert_eq!(words(radio.scan().unwrap_err()), advertising);
+    let advertising = words(radio.advertise(&[7; 20]).await.unwrap_err());
+    assert_eq!(words(radio.scan().await.unwrap_err()), advertising);
     advertising
 }
 
@@ -70,8 +77,8 @@ async fn an_air_that_is_made_is_for_its_maker_alone() {
     let folder = tempfile::tempdir().unwrap();
     let air = folder.path().join("above").join("air");
     for radio in [Radio::Simulated(air.clone()), Radio::SimulatedOwn(air)] {
-        let _advertising = radio.advertise(&[7; 20]).unwrap();
-        let mut scan = radio.scan().unwrap();
+        let _advertising = radio.advertise(&[7; 20]).await.unwrap();
+        let mut scan = radio.scan().await.unwrap();
         assert_eq!(hear(&mut scan).await, Some(vec![7; 20]));
     }
     for made in ["above", "above/air"] {
@@ -87,7 +94,7 @@ async fn an_air_that_was_opened_for_others_stays_open() {
     fs::create_dir(&air).unwrap();
     fs::set_permissions(&air, fs::Permissions::from_mode(0o777)).unwrap();
     let radio = Radio::Simulated(air.clone());
-    let _advertising = radio.advertise(&[7; 20]).unwrap();
+    let _advertising = radio.advertise(&[7; 20]).await.unwrap();
     assert_eq!(fs::metadata(&air).unwrap().mode() & 0o777, 0o777);
 }
 
@@ -100,7 +107,7 @@ async fn a_link_is_no_air() {
     for name in ["link", "link/", "link/."] {
         let air = folder.path().join(name);
         for radio in [Radio::Simulated(air.clone()), Radio::SimulatedOwn(air)] {
-            assert_eq!(refusal(&radio), "it is a symbolic link", "{radio}");
+            assert_eq!(refusal(&radio).await, "it is a symbolic link", "{radio}");
         }
     }
     let inside = fs::read_dir(folder.path().join("victim")).unwrap();
@@ -118,23 +125,23 @@ async fn an_air_that_nobody_named_is_not_somebody_elses() {
     } else {
         foreign = PathBuf::from("/");
     }
-    let words = refusal(&Radio::SimulatedOwn(foreign.clone()));
+    let words = refusal(&Radio::SimulatedOwn(foreign.clone())).await;
     assert_eq!(words, "it belongs to somebody else");
-    Radio::Simulated(foreign).scan().unwrap();
+    Radio::Simulated(foreign).scan().await.unwrap();
 }
 
-#[test]
-fn names_on_the_air_cannot_be_guessed() {
+#[tokio::test]
+async fn names_on_the_air_cannot_be_guessed() {
     let folder = tempfile::tempdir().unwrap();
     let radio = radio(&folder);
-    let names = || -> Vec<String> {
-        let _advertising = radio.advertise(&[7; 20]).unwrap();
+    let names = async || -> Vec<String> {
+        let _advertising = radio.advertise(&[7; 20]).await.unwrap();
         fs::read_dir(folder.path().join("air"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
     };
-    let (first, second) = (names(), names());
+    let (first, second) = (names().await, names().await);
     assert_eq!((first.len(), second.len()), (1, 1));
     // Two processes of one number, or two adverts in a row: nothing of a name comes again.
     let digits = |name: &str| name.strip_suffix(".advert").map(str::len);
@@ -146,19 +153,30 @@ fn names_on_the_air_cannot_be_guessed() {
 #[test]
 fn a_radio_is_named() {
     let air = || PathBuf::from("/default");
-    assert_eq!(Radio::parse("bluez", air).unwrap(), Radio::Bluez);
     assert_eq!(
-        Radio::parse("simulated", air).unwrap(),
+        Radio::parse("bluez", None, air).unwrap(),
+        Radio::Bluez(None)
+    );
+    assert_eq!(
+        Radio::parse("simulated", None, air).unwrap(),
         Radio::SimulatedOwn("/default".into())
     );
     assert_eq!(
-        Radio::parse("simulated=/a", air).unwrap(),
+        Radio::parse("simulated=/a", None, air).unwrap(),
         Radio::Simulated("/a".into())
     );
     for text in ["", "bluez=1", "simulated=", "wifi"] {
         assert!(
-            matches!(Radio::parse(text, air), Err(RadioError::Unknown(_))),
+            matches!(Radio::parse(text, None, air), Err(RadioError::Unknown(_))),
             "{text}"
         );
     }
+    let named = Radio::parse("bluez", Some("hci1"), air).unwrap();
+    assert_eq!(named.to_string(), "Bluetooth adapter hci1");
+    for name in ["", "hci 0", "../hci0", "hci0/dev_00", "hci\u{e9}"] {
+        let parsed = Radio::parse("bluez", Some(name), air);
+        assert!(matches!(parsed, Err(RadioError::AdapterName(_))), "{name}");
+    }
+    let parsed = Radio::parse("simulated", Some("hci0"), air);
+    assert!(matches!(parsed, Err(RadioError::NoAdapterHere)));
 }

@@ -3,7 +3,7 @@
 mod told;
 
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal as _, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::TunnelDomain;
-use handfast_transport::radio::{Radio, RadioError};
+use handfast_transport::radio::{Radio, Role};
 use handfast_transport::relay::RelayUrl;
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
@@ -119,6 +119,9 @@ struct Serving {
     /// bluez, simulated, or simulated=DIR.
     #[arg(long, default_value = "bluez")]
     radio: String,
+    /// The Bluetooth adapter to advertise with, such as hci0 [usually the first that is on].
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
     /// An additional trust anchor for the relay's certificate.
     #[arg(long, value_name = "PEM")]
     ca_file: Option<PathBuf>,
@@ -270,6 +273,23 @@ fn next_line(input: &Mutex<Input>) -> Option<String> {
     }
 }
 
+/// Whether Bluetooth may be switched on: asked where somebody can be, else said.
+fn may_power_on(voice: Voice, input: &Mutex<Input>) -> bool {
+    if voice == Voice::Json || !std::io::stdin().is_terminal() {
+        voice.say(console::POWERING_ON, json!({"event": "powering-on"}));
+        return true;
+    }
+    let _ = write!(stderr(), "{}", console::POWER_ON).and_then(|()| stderr().flush());
+    let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+    match input.line(None, &AtomicBool::new(false)) {
+        Typed::Line(line) => {
+            let line = line.trim().to_ascii_lowercase();
+            matches!(line.as_str(), "" | "y" | "yes")
+        }
+        _ => false,
+    }
+}
+
 /// Answers one code, or all that come.
 fn serve(
     home: &Home,
@@ -278,15 +298,19 @@ fn serve(
     input: &Arc<Mutex<Input>>,
 ) -> Result<(), Failure> {
     let voice = serving.voice();
-    let radio = Radio::parse(&serving.radio, console::default_air)?;
-    if radio == Radio::Bluez {
-        // Said at once: nobody should unlock the vault to learn this.
-        return Err(RadioError::NoBluetooth.into());
-    }
+    let adapter = serving.adapter.as_deref();
+    let radio = Radio::parse(&serving.radio, adapter, console::default_air)?;
     let url = RelayUrl::parse(&serving.relay)
         .map_err(|error| Failure::usage(format!("--relay {}: {error}", serving.relay)))?;
     let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
     let trust = TlsTrust::new(serving.ca_file.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("The program could not start: {error}")))?;
+    // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
+    let may_power_on = || may_power_on(voice, input);
+    runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;
     let pin = console::pin_file()?;
     let authenticator = console::open(home, &mut AtTerminal(input))?;
     told::name_damaged(&authenticator.vault, voice);
@@ -309,10 +333,6 @@ fn serve(
         patience: Duration::from_secs(serving.timeout),
         withdrawn,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("The program could not start: {error}")))?;
     if let Some(invitation) = invitation {
         return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
     }

@@ -95,9 +95,36 @@ impl From<QrError> for Failure {
 impl From<RadioError> for Failure {
     fn from(error: RadioError) -> Self {
         let hint = match error {
-            RadioError::Unknown(_) => return Self::usage(error.to_string()),
+            RadioError::Unknown(_) | RadioError::AdapterName(_) => {
+                return Self::usage(error.to_string());
+            }
+            RadioError::NoAdapterHere => {
+                return Self::usage(error.to_string()).with_hint("Leave --adapter out.");
+            }
             RadioError::Air { .. } => "Give a folder of your own: --radio simulated=DIR",
-            _ => "Try it with a simulated radio, which proves no nearness: --radio simulated",
+            RadioError::Blocked => {
+                "Leave flight mode, or unblock it with: rfkill unblock bluetooth"
+            }
+            RadioError::CannotAdvertise(_) => {
+                "Try another adapter with --adapter, or end other programs that advertise."
+            }
+            RadioError::Denied => {
+                "Ask whoever runs this computer for the right to use Bluetooth; in a container or sandbox, \
+                 let the program talk to org.bluez on the system bus."
+            }
+            RadioError::NoAdapter => {
+                "Plug one in, or wait until it is recognized: bluetoothctl list shows those that are there."
+            }
+            RadioError::NoBluez | RadioError::Silent => {
+                "Start it with: systemctl start bluetooth (the package is called bluez)."
+            }
+            RadioError::NoBus(_) => {
+                "Bluetooth needs D-Bus; in a container or sandbox, let the program see the system bus."
+            }
+            RadioError::PoweredOff => "Switch it on, for example with: bluetoothctl power on",
+            RadioError::UnknownAdapter { .. } => "Give another --adapter, or none.",
+            RadioError::WouldNotPowerOn => "Look at what bluetoothctl show says of the adapter.",
+            _ => "Try again, or restart it with: systemctl restart bluetooth",
         };
         Self::new(error.to_string())
             .with_hint(hint)

@@ -4,6 +4,7 @@
 mod failure;
 mod group;
 mod log;
+mod radio;
 mod secrets;
 mod setup;
 mod silence;
@@ -11,6 +12,7 @@ mod silence;
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
+pub use radio::{POWER_ON, POWERING_ON, radio_ready};
 pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;

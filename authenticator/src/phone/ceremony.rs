@@ -14,7 +14,7 @@ use handfast_proto::hybrid::{
 };
 use handfast_proto::trust::Method;
 use handfast_transport::channel::{Channel, ChannelEnd};
-use handfast_transport::radio::{Advertising, Radio, RadioError};
+use handfast_transport::radio::{Advertising, Heard, Radio, RadioError};
 use handfast_transport::relay::{OpenError, RelayUrl, open_new};
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
@@ -78,6 +78,8 @@ struct Running<'a> {
     session: Option<Session>,
     voice: Voice,
     open_error: Option<OpenError>,
+    /// Why nobody can hear the advert, as long as that is so.
+    radio_lost: Option<RadioError>,
 }
 
 impl Phone {
@@ -113,6 +115,7 @@ impl Phone {
             session: None,
             voice,
             open_error: None,
+            radio_lost: None,
         };
         let withdrawn = Arc::new(AtomicBool::new(false));
         let ended = running.run(&ask, &withdrawn).await;
@@ -164,7 +167,7 @@ impl Running<'_> {
             PhoneAction::OpenTunnel { tunnel, .. } => self.open(tunnel).await,
             PhoneAction::Advertise(advert) => {
                 info!(radio = %self.phone.radio, "advertising");
-                self.advertising = Some(self.phone.radio.advertise(&advert)?);
+                self.advertising = Some(self.phone.radio.advertise(&advert).await?);
             }
             PhoneAction::StopAdvertising => {
                 debug!("advertising stops");
@@ -219,6 +222,7 @@ impl Running<'_> {
                     .say("Looking for the computer…", json!({"event": "advertising"}));
             }
             PhoneEvent::ClientConnected { handshake_hash } => {
+                self.radio_lost = None;
                 let method = if self.phone.radio.is_simulated() {
                     Method::Simulated
                 } else {
@@ -256,6 +260,9 @@ impl Running<'_> {
             PhoneEvent::Lapsed => withdrawn.store(true, Ordering::Relaxed),
             PhoneEvent::Finished => return Some(Ok(())),
             PhoneEvent::Failed(error) => {
+                if let Some(radio) = self.radio_lost.take() {
+                    return Some(Err(radio.into()));
+                }
                 return Some(Err(match (error, self.open_error.take()) {
                     (CeremonyError::Environment(ChannelFailure::Conflict), _) | (_, None) => {
                         error.into()
@@ -266,6 +273,24 @@ impl Running<'_> {
             _ => {}
         }
         None
+    }
+
+    fn radio(&mut self, news: Heard) {
+        match news {
+            Heard::Lost(why) => {
+                self.voice.say(
+                    &format!("No computer can hear this device for now: {why}."),
+                    json!({"event": "radio-lost", "reason": why.to_string()}),
+                );
+                self.radio_lost = Some(why);
+            }
+            Heard::Back => {
+                self.voice
+                    .say("Bluetooth is back.", json!({"event": "radio-back"}));
+                self.radio_lost = None;
+            }
+            _ => {}
+        }
     }
 
     /// The tunnel is gone.
@@ -291,7 +316,14 @@ impl Running<'_> {
                 None => std::future::pending().await,
             }
         };
+        let radio = async {
+            match &mut self.advertising {
+                Some(advertising) => advertising.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            news = radio => self.radio(news),
             answered = engine => {
                 self.engine = None;
                 let (authenticator, session, reply) = answered.map_err(|_| ServeError::Stopped)?;

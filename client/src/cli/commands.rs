@@ -3,14 +3,15 @@
 use std::io::{Read, stdin};
 use std::path::PathBuf;
 
-use handfast_authenticator::console::Failure;
+use handfast_authenticator::console::{self, Failure};
 use handfast_proto::ctap2::{get_info, split_reply};
 use handfast_proto::hybrid::qr::Hint;
+use handfast_transport::radio::Role;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::failure::{answered, rejected};
-use super::keyboard::Terminal;
+use super::keyboard::{Terminal, may_power_on};
 use super::picture::Picture;
 use super::unlock;
 use super::voice::{Voice, is_seen};
@@ -92,7 +93,13 @@ impl Nearby {
             );
         }
         let runtime = runtime()?;
-        runtime.block_on(async { means.check() })?;
+        means.check()?;
+        let may_power_on = || may_power_on(voice);
+        runtime.block_on(console::radio_ready(
+            &means.radio,
+            Role::Listen,
+            may_power_on,
+        ))?;
         Ok(Self { runtime, means })
     }
 
@@ -110,7 +117,7 @@ impl Nearby {
         act: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.runtime.block_on(async {
-            let mut session = Session::start(self.means, hint)?;
+            let mut session = Session::start(self.means, hint).await?;
             let _picture = show_qr(&session, hybrid, voice)?;
             let acted = act(&mut session).await;
             session.close().await;

@@ -40,6 +40,21 @@ fn ask_line(question: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// Whether Bluetooth may be switched on: asked where somebody can be, else said.
+pub(super) fn may_power_on(voice: Voice) -> bool {
+    let answer = match voice {
+        Voice::Words => ask_line(console::POWER_ON),
+        Voice::Json => None,
+    };
+    match answer {
+        Some(answer) => matches!(answer.to_ascii_lowercase().as_str(), "" | "y" | "yes"),
+        None => {
+            voice.say(console::POWERING_ON, &json!({"event": "powering-on"}));
+            true
+        }
+    }
+}
+
 /// The keyboard of this computer; the PIN may come from a file.
 pub(super) struct Terminal {
     pin: Option<Zeroizing<String>>,

@@ -212,11 +212,13 @@ enum Via {
 #[derive(Args, Debug)]
 #[command(next_help_heading = NEARBY)]
 struct Hybrid {
-    /// How to hear the phone: bluez is this computer's Bluetooth (not in this version yet);
-    /// simulated=DIR is a folder that both can write to, for trying out; simulated alone is the usual
-    /// such folder.
+    /// How to hear the phone: bluez is this computer's Bluetooth; simulated=DIR is a folder that both
+    /// can write to, for trying out; simulated alone is the usual such folder.
     #[arg(long, default_value = "bluez")]
     radio: String,
+    /// The Bluetooth adapter to listen with, such as hci0 [usually all that are on].
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
     /// Where the phone's relay is, if its number N (handfast-authenticator --tunnel-domain) does not
     /// tell: 300=wss://HOST:PORT. May be given several times.
     #[arg(long, value_name = "N=URL")]
@@ -252,7 +254,7 @@ impl Hybrid {
             relays.insert(number, url.map_err(|error| usage(&error.to_string()))?);
         }
         Ok(Means {
-            radio: Radio::parse(&self.radio, console::default_air)?,
+            radio: Radio::parse(&self.radio, self.adapter.as_deref(), console::default_air)?,
             relays,
             ca_file: self.ca_file.clone(),
             patience: self.patience(),

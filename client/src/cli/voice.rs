@@ -47,12 +47,19 @@ impl Voice {
 
     /// Says what happens in a ceremony.
     pub(super) fn progress(self, progress: Progress) {
-        let (words, event) = match progress {
+        let (words, event) = match &progress {
             Progress::WaitingForPhone => ("Waiting for the phone…", "waiting-for-phone"),
             Progress::PhoneFound => ("Phone found.", "phone-found"),
             Progress::Connected => ("Connected.", "connected"),
             Progress::WaitingForApproval => {
                 ("Waiting for approval on the phone…", "waiting-for-approval")
+            }
+            Progress::RadioBack => ("Bluetooth is back.", "radio-back"),
+            Progress::RadioLost(why) => {
+                return self.say(
+                    &format!("No phone can be heard for now: {why}."),
+                    &json!({"event": "radio-lost", "reason": why}),
+                );
             }
         };
         self.say(words, &json!({"event": event}));

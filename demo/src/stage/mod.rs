@@ -170,9 +170,14 @@ impl Stage {
 
     /// Returns the options by which a desktop finds the phone through this air and this relay.
     pub fn desktop_options(&self, place: &str) -> Vec<String> {
-        vec![
-            "--radio".into(),
-            format!("simulated={}", self.air(place).display()),
+        let mut options = self.simulated(place);
+        options.extend(self.desktop_relay());
+        options
+    }
+
+    /// Returns the options by which a desktop finds this relay.
+    pub fn desktop_relay(&self) -> [String; 4] {
+        [
             "--relay-map".into(),
             format!("{DOMAIN}={}", self.relay_url),
             "--ca-file".into(),
@@ -180,11 +185,21 @@ impl Stage {
         ]
     }
 
+    fn simulated(&self, place: &str) -> Vec<String> {
+        let air = self.air(place);
+        vec!["--radio".into(), format!("simulated={}", air.display())]
+    }
+
     /// Returns the options by which a phone uses this air and this relay.
     pub fn phone_options(&self, place: &str) -> Vec<String> {
-        vec![
-            "--radio".into(),
-            format!("simulated={}", self.air(place).display()),
+        let mut options = self.simulated(place);
+        options.extend(self.phone_relay());
+        options
+    }
+
+    /// Returns the options by which a phone uses this relay.
+    pub fn phone_relay(&self) -> [String; 6] {
+        [
             "--relay".into(),
             self.relay_url.clone(),
             "--tunnel-domain".into(),

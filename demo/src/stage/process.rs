@@ -24,6 +24,8 @@ pub struct Line {
     pub source: Source,
     /// What, without its end of line.
     pub text: String,
+    /// When it was heard.
+    pub at: Instant,
 }
 
 /// What a program left behind when it ended.
@@ -259,7 +261,8 @@ fn listen(stream: impl Read + Send + 'static, source: Source, lines: Sender<Line
         {
             let text = String::from_utf8_lossy(&bytes);
             let text = text.trim_end_matches(['\n', '\r']).to_owned();
-            if lines.send(Line { source, text }).is_err() {
+            let at = Instant::now();
+            if lines.send(Line { source, text, at }).is_err() {
                 return;
             }
             bytes.clear();

@@ -1,39 +1,24 @@
 //! Adverts on the air: hearing them and sending them.
 
+mod bluez;
+mod error;
 mod simulated;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use handfast_proto::hybrid::advert::ADVERT_LENGTH;
-use thiserror::Error;
 
-/// Why there is no radio.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RadioError {
-    /// The folder that is the air cannot be used.
-    #[error("the folder {} cannot be used as simulated air: {source}", folder.display())]
-    Air {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// This version has no Bluetooth.
-    #[error("this version cannot use Bluetooth yet, only a simulated radio")]
-    NoBluetooth,
-    /// The text names no radio.
-    #[error("“{0}” is no radio: give bluez, simulated or simulated=DIR")]
-    Unknown(String),
-}
+pub use bluez::AdapterName;
+pub use error::RadioError;
 
 /// Which radio to use.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Radio {
-    /// BlueZ, the Bluetooth of Linux.
-    Bluez,
+    /// BlueZ, the Bluetooth of Linux: the adapter of this name; if none is given, all that are switched
+    /// on listen, and the first of them advertises.
+    Bluez(Option<AdapterName>),
     /// A folder that everybody who can write to it shares. It proves nearness to nobody.
     ///
     /// A folder that does not exist is made, for this user alone. One that exists may belong to
@@ -48,18 +33,38 @@ pub enum Radio {
     SimulatedOwn(PathBuf),
 }
 
+/// What a radio is used for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Role {
+    /// To send an advert, as a phone does.
+    Advertise,
+    /// To hear adverts, as a client does.
+    Listen,
+}
+
 impl Radio {
-    /// Reads `bluez`, `simulated=DIR` or `simulated`, which is `default_air`.
+    /// Reads `bluez`, `simulated=DIR` or `simulated`, which is `default_air`, and the name of a Bluetooth
+    /// adapter.
     ///
     /// # Errors
     ///
-    /// [`RadioError::Unknown`].
-    pub fn parse(text: &str, default_air: impl FnOnce() -> PathBuf) -> Result<Self, RadioError> {
-        match text.split_once('=') {
-            None if text == "bluez" => Ok(Self::Bluez),
-            None if text == "simulated" => Ok(Self::SimulatedOwn(default_air())),
-            Some(("simulated", folder)) if !folder.is_empty() => Ok(Self::Simulated(folder.into())),
-            _ => Err(RadioError::Unknown(text.to_owned())),
+    /// [`RadioError::Unknown`], [`RadioError::AdapterName`] and [`RadioError::NoAdapterHere`].
+    pub fn parse(
+        text: &str,
+        adapter: Option<&str>,
+        default_air: impl FnOnce() -> PathBuf,
+    ) -> Result<Self, RadioError> {
+        let radio = match text.split_once('=') {
+            None if text == "bluez" => {
+                return Ok(Self::Bluez(adapter.map(AdapterName::parse).transpose()?));
+            }
+            None if text == "simulated" => Self::SimulatedOwn(default_air()),
+            Some(("simulated", folder)) if !folder.is_empty() => Self::Simulated(folder.into()),
+            _ => return Err(RadioError::Unknown(text.to_owned())),
+        };
+        match adapter {
+            Some(_) => Err(RadioError::NoAdapterHere),
+            None => Ok(radio),
         }
     }
 
@@ -68,13 +73,50 @@ impl Radio {
         matches!(self, Self::Simulated(_) | Self::SimulatedOwn(_))
     }
 
+    /// Checks that the radio can be used, without using it. To be called in a runtime, as all that
+    /// follows.
+    ///
+    /// # Errors
+    ///
+    /// [`RadioError`]; [`RadioError::PoweredOff`] can be mended with [`Radio::power_on`].
+    pub async fn check(&self, role: Role) -> Result<(), RadioError> {
+        match self {
+            Self::Bluez(adapter) => {
+                let bluez = bluez::Bluez::connect(adapter.clone()).await?;
+                bluez.check(role).await
+            }
+            _ => self.air().map(|_| ()),
+        }
+    }
+
+    /// Switches Bluetooth on, and waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// [`RadioError`].
+    pub async fn power_on(&self) -> Result<(), RadioError> {
+        match self {
+            Self::Bluez(adapter) => {
+                let bluez = bluez::Bluez::connect(adapter.clone()).await?;
+                bluez.power_on().await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Starts to listen.
     ///
     /// # Errors
     ///
     /// [`RadioError`].
-    pub fn scan(&self) -> Result<Scan, RadioError> {
-        Ok(Scan(simulated::Scanner::new(self.air()?)))
+    pub async fn scan(&self) -> Result<Scan, RadioError> {
+        Ok(Scan(match self {
+            Self::Bluez(adapter) => {
+                let bluez = bluez::Bluez::connect(adapter.clone()).await?;
+                Scanner::Bluez(bluez::Scanner::start(bluez).await?)
+            }
+            _ => Scanner::Simulated(simulated::Scanner::new(self.air()?)),
+        }))
     }
 
     /// Sends an advert until the returned value is dropped.
@@ -82,16 +124,21 @@ impl Radio {
     /// # Errors
     ///
     /// [`RadioError`].
-    pub fn advertise(&self, advert: &[u8; ADVERT_LENGTH]) -> Result<Advertising, RadioError> {
-        let broadcast = simulated::Broadcast::start(&self.air()?, advert)?;
-        Ok(Advertising {
-            _broadcast: broadcast,
-        })
+    pub async fn advertise(&self, advert: &[u8; ADVERT_LENGTH]) -> Result<Advertising, RadioError> {
+        Ok(Advertising(match self {
+            Self::Bluez(adapter) => {
+                let bluez = bluez::Bluez::connect(adapter.clone()).await?;
+                Broadcast::Bluez(bluez::Broadcast::start(bluez, advert).await?)
+            }
+            _ => Broadcast::Simulated {
+                _file: simulated::Broadcast::start(&self.air()?, advert)?,
+            },
+        }))
     }
 
     fn air(&self) -> Result<simulated::Air, RadioError> {
         match self {
-            Self::Bluez => Err(RadioError::NoBluetooth),
+            Self::Bluez(_) => Err(RadioError::Unknown(self.to_string())),
             Self::Simulated(folder) => simulated::Air::open(folder, false),
             Self::SimulatedOwn(folder) => simulated::Air::open(folder, true),
         }
@@ -101,7 +148,8 @@ impl Radio {
 impl fmt::Display for Radio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bluez => f.write_str("Bluetooth"),
+            Self::Bluez(None) => f.write_str("Bluetooth"),
+            Self::Bluez(Some(adapter)) => write!(f, "Bluetooth adapter {adapter}"),
             Self::Simulated(folder) | Self::SimulatedOwn(folder) => {
                 write!(f, "simulated radio in {}", folder.display())
             }
@@ -109,24 +157,59 @@ impl fmt::Display for Radio {
     }
 }
 
+/// What a radio that is in use tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Heard {
+    /// An advert's service data. Each distinct one is told once.
+    Advert(Vec<u8>),
+    /// The radio works again.
+    Back,
+    /// The radio is gone or off, for now: it is used again as soon as it is back.
+    Lost(RadioError),
+}
+
 /// A radio that listens.
 #[derive(Debug)]
-pub struct Scan(simulated::Scanner);
+pub struct Scan(Scanner);
+
+#[derive(Debug)]
+enum Scanner {
+    Bluez(bluez::Scanner),
+    Simulated(simulated::Scanner),
+}
 
 impl Scan {
-    /// Waits for the next advert's service data; each distinct one is told once. May be dropped
-    /// while it waits without losing anything.
+    /// Waits for the next thing to tell. May be dropped while it waits without losing anything.
     ///
     /// # Errors
     ///
-    /// [`RadioError`].
-    pub async fn next(&mut self) -> Result<Vec<u8>, RadioError> {
-        self.0.next().await
+    /// [`RadioError`], if the radio is gone for good.
+    pub async fn next(&mut self) -> Result<Heard, RadioError> {
+        match &mut self.0 {
+            Scanner::Bluez(scanner) => scanner.next().await,
+            Scanner::Simulated(scanner) => scanner.next().await.map(Heard::Advert),
+        }
     }
 }
 
 /// An advert on the air. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Advertising {
-    _broadcast: simulated::Broadcast,
+pub struct Advertising(Broadcast);
+
+#[derive(Debug)]
+enum Broadcast {
+    Bluez(bluez::Broadcast),
+    Simulated { _file: simulated::Broadcast },
+}
+
+impl Advertising {
+    /// Waits for news of the radio, which are [`Heard::Lost`] and [`Heard::Back`]. May be dropped while
+    /// it waits.
+    pub async fn next(&mut self) -> Heard {
+        match &mut self.0 {
+            Broadcast::Bluez(broadcast) => broadcast.next().await,
+            Broadcast::Simulated { .. } => std::future::pending().await,
+        }
+    }
 }

@@ -1,0 +1,171 @@
+//! Two adapters of one machine, and the programs between them.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use handfast_demo::stage::{
+    Finished, Home, PATIENCE, Process, Program, Programs, Stage, StageError,
+};
+use handfast_transport::radio::{AdapterName, Radio, RadioError};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+
+const PASSPHRASE: &str = "copper lantern orbit velvet thistle harbor";
+const PIN: &str = "271828";
+
+/// Why a test did not pass.
+#[derive(Debug, Error)]
+pub(crate) enum Fault {
+    #[error("Bluetooth: {0}")]
+    Bluez(#[from] bluer::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Not(String),
+    #[error("radio: {0}")]
+    Radio(#[from] RadioError),
+    #[error("{0}")]
+    Stage(#[from] StageError),
+}
+
+/// A claim that has to hold.
+pub(crate) fn claim(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Fault> {
+    match holds {
+        true => Ok(()),
+        false => Err(Fault::Not(otherwise())),
+    }
+}
+
+/// Relay, site, and the two adapters.
+pub(crate) struct Rig {
+    pub(crate) stage: Stage,
+    pub(crate) runtime: Runtime,
+    pub(crate) client: AdapterName,
+    pub(crate) phone: AdapterName,
+    restart: String,
+}
+
+impl Rig {
+    pub(crate) fn start(client: &str, phone: &str, restart: &str) -> Result<Self, Fault> {
+        let executable = std::env::current_exe()?;
+        Ok(Self {
+            stage: Stage::start(Programs::MultiCall(executable))?,
+            runtime: Runtime::new()?,
+            client: AdapterName::parse(client)?,
+            phone: AdapterName::parse(phone)?,
+            restart: restart.to_owned(),
+        })
+    }
+
+    /// Makes a phone with a vault for tests, which needs no approval.
+    pub(crate) fn phone(&self, name: &str) -> Result<Home, Fault> {
+        let home = self.stage.home(name, PASSPHRASE, PIN)?;
+        let init = ["init", "--for-tests", "--name", name];
+        let made = self.stage.run(Program::Phone, &home, &init)?;
+        claim(made.code == 0, || format!("init: {}", made.err))?;
+        Ok(home)
+    }
+
+    pub(crate) fn computer(&self, name: &str) -> Result<Home, Fault> {
+        Ok(self.stage.home(name, PASSPHRASE, PIN)?)
+    }
+
+    /// Starts a command of `handfast` that listens with the client's adapter, and returns its code.
+    pub(crate) fn desktop(
+        &self,
+        home: &Home,
+        arguments: &[&str],
+    ) -> Result<(Process, String), Fault> {
+        let mut all = vec!["--radio", "bluez", "--adapter"];
+        let adapter = self.client.to_string();
+        all.push(&adapter);
+        let relay = self.stage.desktop_relay();
+        let options = all.into_iter().chain(relay.iter().map(String::as_str));
+        let mut arguments: Vec<_> = arguments.iter().copied().chain(options).collect();
+        arguments.extend(["--qr-url", "--json", "-v"]);
+        let mut desktop = self.stage.spawn(Program::Desktop, home, &arguments)?;
+        let url = desktop.event("qr")?["url"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        Ok((desktop, url))
+    }
+
+    /// Starts the phone with a code, to advertise with its adapter.
+    pub(crate) fn scan(&self, home: &Home, url: &str, more: &[&str]) -> Result<Process, Fault> {
+        let adapter = self.phone.to_string();
+        let mut arguments = vec!["scan", url, "--approve", "always", "--json"];
+        arguments.extend(["--radio", "bluez", "--adapter", &adapter]);
+        arguments.extend(more);
+        let relay = self.stage.phone_relay();
+        arguments.extend(relay.iter().map(String::as_str));
+        Ok(self.stage.spawn(Program::Phone, home, &arguments)?)
+    }
+
+    /// Starts to register a passkey.
+    pub(crate) fn register(&self, home: &Home, user: &str) -> Result<(Process, String), Fault> {
+        let site = self.stage.site_url().to_owned();
+        self.desktop(home, &["register", &site, "--user", user])
+    }
+
+    pub(crate) fn sign_in(&self, home: &Home, user: &str) -> Result<(Process, String), Fault> {
+        let site = self.stage.site_url().to_owned();
+        self.desktop(home, &["sign-in", &site, "--user", user])
+    }
+
+    pub(crate) fn client_radio(&self) -> Radio {
+        Radio::Bluez(Some(self.client.clone()))
+    }
+
+    pub(crate) fn phone_radio(&self) -> Radio {
+        Radio::Bluez(Some(self.phone.clone()))
+    }
+
+    /// Switches an adapter on or off, and waits until it is.
+    pub(crate) fn power(&self, name: &AdapterName, on: bool) -> Result<(), Fault> {
+        self.runtime.block_on(async {
+            let session = bluer::Session::new().await?;
+            let adapter = session.adapter(&name.to_string())?;
+            adapter.set_powered(on).await?;
+            let begin = Instant::now();
+            while adapter.is_powered().await? != on {
+                claim(begin.elapsed() < PATIENCE, || {
+                    format!("{name} does not change its power")
+                })?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        })
+    }
+
+    /// Kills the Bluetooth service, starts it again, and waits until both adapters are on.
+    pub(crate) fn restart_service(&self) -> Result<(), Fault> {
+        let status = Command::new("sh").args(["-c", &self.restart]).status()?;
+        claim(status.success(), || format!("“{}” failed", self.restart))?;
+        let begin = Instant::now();
+        loop {
+            let are_on = [&self.client, &self.phone]
+                .into_iter()
+                .all(|adapter| self.power(adapter, true).is_ok());
+            if are_on {
+                return Ok(());
+            }
+            claim(begin.elapsed() < PATIENCE, || {
+                "the Bluetooth service did not come back".to_owned()
+            })?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// Waits for a program's end, and checks its exit code.
+pub(crate) fn ends_with(process: Process, code: i32) -> Result<Finished, Fault> {
+    let finished = process.finish(PATIENCE * 3)?;
+    claim(finished.code == code, || {
+        format!(
+            "exit code {} instead of {code}: {} {}",
+            finished.code, finished.out, finished.err
+        )
+    })?;
+    Ok(finished)
+}

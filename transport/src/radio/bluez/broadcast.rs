@@ -1,0 +1,125 @@
+//! Sending an advert with one adapter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bluer::adv::{Advertisement, AdvertisementHandle, Type};
+use bluer::{Adapter, Uuid, UuidExt};
+use handfast_proto::hybrid::advert::ADVERT_LENGTH;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::{Bluez, FIDO, LOOK_EVERY, answer};
+use crate::radio::{Heard, RadioError};
+
+/// How often the advert is sent: often, as it is short-lived and a person waits for it.
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
+
+/// An advert that is kept on the air, also over a restart of BlueZ, until this is dropped.
+#[derive(Debug)]
+pub(in crate::radio) struct Broadcast {
+    news: mpsc::Receiver<Heard>,
+    /// Ends with this.
+    _task: JoinSet<()>,
+}
+
+impl Broadcast {
+    /// Sends an advert; it is registered when this returns.
+    pub(in crate::radio) async fn start(
+        bluez: Bluez,
+        advert: &[u8; ADVERT_LENGTH],
+    ) -> Result<Self, RadioError> {
+        let advertisement = advertisement(advert);
+        let on_air = register(&bluez, &advertisement).await?;
+        let (tell, news) = mpsc::channel(8);
+        let mut task = JoinSet::new();
+        task.spawn(keep(bluez, advertisement, on_air, tell));
+        Ok(Self { news, _task: task })
+    }
+
+    pub(in crate::radio) async fn next(&mut self) -> Heard {
+        match self.news.recv().await {
+            Some(news) => news,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Service data and the list of services, which together with the flags are 31 bytes: all that an
+/// advert of the old kind, which every scanner hears, can hold (`hybrid-transport.md` §3.1).
+fn advertisement(advert: &[u8; ADVERT_LENGTH]) -> Advertisement {
+    let service = Uuid::from_u16(FIDO);
+    Advertisement {
+        advertisement_type: Type::Broadcast,
+        service_uuids: BTreeSet::from([service]),
+        service_data: BTreeMap::from([(service, advert.to_vec())]),
+        min_interval: Some(INTERVAL.0),
+        max_interval: Some(INTERVAL.1),
+        ..Advertisement::default()
+    }
+}
+
+type OnAir = (Adapter, AdvertisementHandle);
+
+/// Registers the advert with the first adapter that takes it.
+async fn register(bluez: &Bluez, advertisement: &Advertisement) -> Result<OnAir, RadioError> {
+    let mut failure = RadioError::PoweredOff;
+    for adapter in bluez.powered().await? {
+        match answer(adapter.advertise(advertisement.clone())).await {
+            Ok(handle) => {
+                debug!(adapter = adapter.name(), "an advert is on the air");
+                return Ok((adapter, handle));
+            }
+            Err(RadioError::Failed(why)) => failure = RadioError::CannotAdvertise(why),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Looks after the advert: what BlueZ forgot is registered again.
+async fn keep(
+    bluez: Bluez,
+    advertisement: Advertisement,
+    on_air: OnAir,
+    tell: mpsc::Sender<Heard>,
+) {
+    let mut on_air = Some(on_air);
+    let mut lost = false;
+    loop {
+        sleep(LOOK_EVERY).await;
+        let failure = match &on_air {
+            Some((adapter, _)) if is_sent(adapter).await => None,
+            // The old registration ends before the next look.
+            Some(_) => {
+                on_air = None;
+                bluez.powered().await.err()
+            }
+            None => match register(&bluez, &advertisement).await {
+                Ok(again) => {
+                    on_air = Some(again);
+                    None
+                }
+                Err(error) => Some(error),
+            },
+        };
+        let news = match (failure, lost) {
+            (Some(error), false) => Heard::Lost(error),
+            (None, true) if on_air.is_some() => Heard::Back,
+            _ => continue,
+        };
+        lost = !lost;
+        if tell.send(news).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn is_sent(adapter: &Adapter) -> bool {
+    let is_on = answer(adapter.is_powered()).await;
+    // BlueZ that was started anew knows of no advert. That it knows another program's alone is not seen.
+    let adverts = answer(adapter.active_advertising_instances()).await;
+    matches!((is_on, adverts), (Ok(true), Ok(1..)))
+}
