@@ -8,6 +8,8 @@
     reason = "this crate is tests only"
 )]
 
+pub mod bluez;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

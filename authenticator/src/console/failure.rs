@@ -69,7 +69,12 @@ impl Failure {
 
     /// Returns what happened, as a sentence.
     pub fn what(&self) -> String {
-        let mut letters = self.what.chars();
+        // Others' words may be a sentence already, and an address has no capital.
+        let what = self.what.trim_end_matches('.');
+        if what.starts_with("http://") || what.starts_with("https://") {
+            return format!("{what}.");
+        }
+        let mut letters = what.chars();
         let first = letters.next().into_iter().flat_map(char::to_uppercase);
         first.chain(letters).chain(['.']).collect()
     }
@@ -257,6 +262,15 @@ mod tests {
         let failure = Failure::new("été was too short");
         assert_eq!(failure.what(), "Été was too short.");
         assert_eq!(failure.code(), code::FAILURE);
+        for (words, sentence) in [
+            ("The name is taken.", "The name is taken."),
+            (
+                "http://localhost rejected it",
+                "http://localhost rejected it.",
+            ),
+        ] {
+            assert_eq!(Failure::new(words).what(), sentence);
+        }
     }
 
     #[test]
