@@ -8,6 +8,7 @@ use handfast_proto::hybrid::ChannelFailure;
 use handfast_proto::hybrid::tunnel::{
     ROUTING_ID_HEADER, RoutingId, TunnelDomain, TunnelId, connect_path, new_path,
 };
+use rand_core::{OsRng, RngCore};
 use thiserror::Error;
 use url::{Host, Url};
 
@@ -199,6 +200,26 @@ pub async fn open_connect(
 ) -> Result<Channel, OpenError> {
     let (channel, _) = opening::open(relay, &connect_path(routing, tunnel), trust).await?;
     Ok(channel)
+}
+
+/// Checks that a relay is there, is trusted and speaks the protocol, by asking for a tunnel that nobody
+/// made.
+///
+/// # Errors
+///
+/// [`OpenError`].
+pub async fn probe(relay: &RelayUrl, trust: &TlsTrust) -> Result<(), OpenError> {
+    let (mut routing, mut tunnel) = ([0; 3], [0; 16]);
+    OsRng.fill_bytes(&mut routing);
+    OsRng.fill_bytes(&mut tunnel);
+    let (routing, tunnel) = (RoutingId(routing), TunnelId(tunnel));
+    match open_connect(relay, &routing, &tunnel, trust).await {
+        Ok(_)
+        | Err(OpenError::Status {
+            status: 404 | 410, ..
+        }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The command line of `handfast-authenticator`.
 
+mod doctor;
 mod told;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use handfast_transport::relay::RelayUrl;
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
 use serde_json::json;
+use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::console::{self, Failure, Secrets, group_json, group_words};
@@ -86,6 +88,8 @@ enum Command {
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
+    /// Look what may be wrong with Bluetooth, relay and vault, and say what to do.
+    Doctor(doctor::Checkup),
 }
 
 #[derive(Debug, Subcommand)]
@@ -231,6 +235,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             print(&told::passkeys(&authenticator.vault, json));
             Ok(())
         }
+        Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::Pin => {
             let mut authenticator = console::open(&home, &mut secrets)?;
             let pin = console::new_pin(&mut secrets)?
@@ -290,6 +295,17 @@ fn may_power_on(voice: Voice, input: &Mutex<Input>) -> bool {
     }
 }
 
+fn relay_url(url: &str) -> Result<RelayUrl, Failure> {
+    RelayUrl::parse(url).map_err(|error| Failure::usage(format!("--relay {url}: {error}")))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("The program could not start: {error}")))
+}
+
 /// Answers one code, or all that come.
 fn serve(
     home: &Home,
@@ -300,14 +316,10 @@ fn serve(
     let voice = serving.voice();
     let adapter = serving.adapter.as_deref();
     let radio = Radio::parse(&serving.radio, adapter, console::default_air)?;
-    let url = RelayUrl::parse(&serving.relay)
-        .map_err(|error| Failure::usage(format!("--relay {}: {error}", serving.relay)))?;
+    let url = relay_url(&serving.relay)?;
     let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
     let trust = TlsTrust::new(serving.ca_file.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("The program could not start: {error}")))?;
+    let runtime = runtime()?;
     // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
     let may_power_on = || may_power_on(voice, input);
     runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;

@@ -1,6 +1,7 @@
 //! What the command lines over this library share: how they fail, how they set a device up and
 //! unlock it, and how they tell what goes on inside.
 
+pub mod doctor;
 mod failure;
 mod group;
 mod log;
@@ -13,6 +14,7 @@ pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
 pub use radio::{POWER_ON, POWERING_ON, radio_ready};
+use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;

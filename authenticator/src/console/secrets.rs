@@ -1,6 +1,6 @@
 //! Secrets that a person types or a file holds. What was mistyped may be typed again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
 use zeroize::Zeroizing;
@@ -64,6 +64,12 @@ fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
                 .with_hint(format!("Correct or unset {variable}.")),
         ),
     }
+}
+
+/// Returns the file that holds the pass phrase, if one is named, and it can be read.
+pub(super) fn passphrase_file() -> Result<Option<PathBuf>, Failure> {
+    let file = std::env::var_os(PASSPHRASE_FILE).map(PathBuf::from);
+    secret_file(PASSPHRASE_FILE).map(|_| file)
 }
 
 /// Returns the PIN, if a file holds it.

@@ -1,6 +1,7 @@
 //! The command line of `handfast`.
 
 mod commands;
+mod doctor;
 mod failure;
 mod keyboard;
 mod link;
@@ -145,6 +146,8 @@ enum Command {
         #[command(subcommand)]
         command: VaultCommand,
     },
+    /// Look what may be wrong with Bluetooth, relay and vault, and say what to do.
+    Doctor(doctor::Checkup),
     /// The trust group of this computer.
     Group {
         #[command(subcommand)]
@@ -241,21 +244,9 @@ struct Hybrid {
 
 impl Hybrid {
     fn means(&self) -> Result<Means, Failure> {
-        let mut relays = HashMap::new();
-        for mapping in &self.relay_map {
-            let parsed = mapping.split_once('=').and_then(|(number, url)| {
-                Some((number.parse::<u16>().ok()?, RelayUrl::parse(url)))
-            });
-            let usage = |why: &str| {
-                Failure::usage(format!("--relay-map {mapping}: {why}"))
-                    .with_hint("Give a number and an address: --relay-map 300=wss://HOST:PORT")
-            };
-            let (number, url) = parsed.ok_or_else(|| usage("this is not N=URL"))?;
-            relays.insert(number, url.map_err(|error| usage(&error.to_string()))?);
-        }
         Ok(Means {
             radio: Radio::parse(&self.radio, self.adapter.as_deref(), console::default_air)?,
-            relays,
+            relays: relays(&self.relay_map)?,
             ca_file: self.ca_file.clone(),
             patience: self.patience(),
         })
@@ -264,6 +255,23 @@ impl Hybrid {
     fn patience(&self) -> Option<Duration> {
         self.timeout.map(Duration::from_secs)
     }
+}
+
+/// Reads where relays are.
+fn relays(mappings: &[String]) -> Result<HashMap<u16, RelayUrl>, Failure> {
+    let mut relays = HashMap::new();
+    for mapping in mappings {
+        let parsed = mapping
+            .split_once('=')
+            .and_then(|(number, url)| Some((number.parse::<u16>().ok()?, RelayUrl::parse(url))));
+        let usage = |why: &str| {
+            Failure::usage(format!("--relay-map {mapping}: {why}"))
+                .with_hint("Give a number and an address: --relay-map 300=wss://HOST:PORT")
+        };
+        let (number, url) = parsed.ok_or_else(|| usage("this is not N=URL"))?;
+        relays.insert(number, url.map_err(|error| usage(&error.to_string()))?);
+    }
+    Ok(relays)
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -312,6 +320,7 @@ fn run(arguments: Arguments, voice: Voice) -> Result<(), Failure> {
         Command::SignIn { site, user, how } => {
             commands::sign_in(&site, user.as_deref(), &how, vault, voice)
         }
+        Command::Doctor(checkup) => doctor::doctor(checkup, vault, voice),
         Command::Link { hybrid } => link::link(&hybrid, vault, voice),
         Command::Vault {
             command: VaultCommand::Init { name },

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use handfast_proto::hybrid::advert::ADVERT_LENGTH;
 
-pub use bluez::AdapterName;
+pub use bluez::{AdapterName, AdapterState};
 pub use error::RadioError;
 
 /// Which radio to use.
@@ -86,6 +86,21 @@ impl Radio {
                 bluez.check(role).await
             }
             _ => self.air().map(|_| ()),
+        }
+    }
+
+    /// Returns the Bluetooth adapters that may be used, and what they can do; a simulated radio has none.
+    ///
+    /// # Errors
+    ///
+    /// [`RadioError`].
+    pub async fn adapters(&self) -> Result<Vec<AdapterState>, RadioError> {
+        match self {
+            Self::Bluez(adapter) => {
+                let bluez = bluez::Bluez::connect(adapter.clone()).await?;
+                bluez.states().await
+            }
+            _ => Ok(Vec::new()),
         }
     }
 

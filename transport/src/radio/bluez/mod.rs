@@ -45,6 +45,20 @@ impl fmt::Display for AdapterName {
     }
 }
 
+/// An adapter, and what it can do.
+#[derive(Clone, Debug)]
+pub struct AdapterState {
+    /// Its name, such as `hci0`.
+    pub name: String,
+    /// Whether it is on.
+    pub powered: bool,
+    /// How many more adverts it can send at once, if it can send any.
+    pub free_adverts: Option<u8>,
+    /// The longest advert that it can send, in bytes, as far as it tells. More than 31 are an extended
+    /// advert.
+    pub longest_advert: Option<u8>,
+}
+
 /// The FIDO Alliance's service (`hybrid-transport.md` §3.1).
 const FIDO: u16 = 0xfff9;
 /// Google's, which old phones send.
@@ -133,6 +147,24 @@ impl Bluez {
             true => Err(failure),
             false => Ok(powered),
         }
+    }
+
+    /// Returns all adapters that may be used.
+    pub(super) async fn states(&self) -> Result<Vec<AdapterState>, RadioError> {
+        let mut states = Vec::new();
+        for adapter in self.adapters().await? {
+            let capabilities = answer(adapter.supported_advertising_capabilities()).await;
+            states.push(AdapterState {
+                name: adapter.name().to_owned(),
+                powered: answer(adapter.is_powered()).await?,
+                free_adverts: answer(adapter.supported_advertising_instances()).await.ok(),
+                longest_advert: capabilities
+                    .ok()
+                    .flatten()
+                    .map(|found| found.max_advertisement_length),
+            });
+        }
+        Ok(states)
     }
 
     /// Switches the first adapter on that takes it, and waits until it is.
