@@ -427,6 +427,16 @@ fn without_adapter_service_permission_or_bus_both_sides_say_what_is_missing() {
 }
 
 #[test]
+fn a_service_that_hangs_is_not_waited_for_for_ever() {
+    let Some(fake) = Fake::with_two_adapters() else {
+        return;
+    };
+    let room = Room::new(fake);
+    room.fake.with(|bluez| bluez.hangs = true);
+    told(&room.create(&[]), 5, "does not answer");
+}
+
+#[test]
 fn an_adapter_that_cannot_advertise_is_told() {
     let Some(fake) = Fake::with_two_adapters() else {
         return;
@@ -446,22 +456,64 @@ fn an_adapter_that_cannot_advertise_is_told() {
     }
 }
 
+/// What may be pulled away: how, how it is mended, and what is said in between.
+type Pull = (fn(&mut Bluez), fn(&mut Bluez), &'static str);
+
+const PULLS: [Pull; 4] = [
+    (Bluez::vanish, Bluez::come_back, "not running"),
+    (
+        |bluez| bluez.denies = true,
+        |bluez| bluez.denies = false,
+        "let you in",
+    ),
+    (
+        |bluez| {
+            bluez.set_powered("hci0", false);
+            bluez.set_powered("hci1", false);
+        },
+        |bluez| {
+            bluez.set_powered("hci0", true);
+            bluez.set_powered("hci1", true);
+        },
+        "off",
+    ),
+    (
+        |bluez| {
+            bluez.pull_out("hci0");
+            bluez.pull_out("hci1");
+        },
+        |bluez| {
+            bluez.plug_in("hci0", true);
+            bluez.plug_in("hci1", true);
+        },
+        "no Bluetooth adapter",
+    ),
+];
+
+/// Pulls each of them away, and waits until the program has noticed, and noticed that it is back.
+fn pull_all(fake: &Fake, process: &mut Process) {
+    for (pull, mend, words) in PULLS {
+        fake.with(pull);
+        let lost = process.event("radio-lost").unwrap();
+        assert!(lost["reason"].as_str().unwrap().contains(words), "{lost}");
+        fake.with(mend);
+        process.event("radio-back").unwrap();
+    }
+}
+
 #[test]
-fn the_service_may_die_and_come_back_while_the_computer_listens() {
+fn whatever_is_pulled_away_in_the_middle_is_named_and_waited_for_on_both_sides() {
     let Some(fake) = Fake::with_two_adapters() else {
         return;
     };
     let room = Room::new(fake);
     let (mut desktop, url) = room.register(&["--adapter", "hci0"]);
-    room.fake.with(Bluez::vanish);
-    let lost = desktop.event("radio-lost").unwrap();
-    assert!(
-        lost["reason"].as_str().unwrap().contains("not running"),
-        "{lost}"
-    );
-    room.fake.with(Bluez::come_back);
-    desktop.event("radio-back").unwrap();
-    let phone = room.scan(&url, &["--adapter", "hci1"]);
+    pull_all(&room.fake, &mut desktop);
+    room.fake.with(|bluez| bluez.has_air = false);
+    let mut phone = room.scan(&url, &["--adapter", "hci1"]);
+    phone.event("advertising").unwrap();
+    pull_all(&room.fake, &mut phone);
+    room.fake.with(|bluez| bluez.has_air = true);
     ends_well(desktop);
     ends_well(phone);
 }

@@ -150,6 +150,8 @@ pub struct Bluez {
     bus: bus::Bus,
     /// By name.
     pub adapters: BTreeMap<String, Adapter>,
+    /// Whether it answers nothing.
+    pub hangs: bool,
     /// Whether nobody is let in.
     pub denies: bool,
     /// With which error adverts are refused.
@@ -172,6 +174,7 @@ impl Bluez {
         Self {
             bus: bus::Bus::connect(address),
             adapters: BTreeMap::new(),
+            hangs: false,
             denies: false,
             refuses_adverts: None,
             refuses_power: None,

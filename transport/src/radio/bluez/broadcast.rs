@@ -81,7 +81,7 @@ async fn register(bluez: &Bluez, advertisement: &Advertisement) -> Result<OnAir,
 
 /// Looks after the advert: what BlueZ forgot is registered again.
 async fn keep(
-    bluez: Bluez,
+    mut bluez: Bluez,
     advertisement: Advertisement,
     on_air: OnAir,
     tell: mpsc::Sender<Heard>,
@@ -90,6 +90,9 @@ async fn keep(
     let mut lost = false;
     loop {
         sleep(LOOK_EVERY).await;
+        if lost && on_air.is_none() {
+            bluez.reconnect().await;
+        }
         let failure = match &on_air {
             Some((adapter, _)) if is_sent(adapter).await => None,
             // The old registration ends before the next look.

@@ -91,6 +91,14 @@ impl Bluez {
         }
     }
 
+    /// Connects anew where the old connection is of no more use: it may be broken, and what was asked for
+    /// through it and could not be taken back ends with it.
+    async fn reconnect(&mut self) {
+        if let Ok(bluez) = Self::connect(self.only.clone()).await {
+            *self = bluez;
+        }
+    }
+
     /// Checks that an adapter is on, and able to do its part.
     pub(super) async fn check(&self, role: Role) -> Result<(), RadioError> {
         let powered = self.powered().await?;

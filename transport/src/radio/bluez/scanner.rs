@@ -94,6 +94,9 @@ impl Watch {
         let mut lost = false;
         loop {
             looks.tick().await;
+            if lost {
+                self.bluez.reconnect().await;
+            }
             let news = match (self.look().await, lost) {
                 (Err(error), false) => Heard::Lost(error),
                 (Ok(()), true) if !self.listening.is_empty() => Heard::Back,
@@ -123,7 +126,10 @@ impl Watch {
         for adapter in powered {
             match self.listen_with(&adapter).await {
                 Ok(()) => {}
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    debug!(adapter = adapter.name(), "it does not listen: {error}");
+                    failure = Some(error);
+                }
             }
         }
         match failure {
