@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use handfast_proto::Now;
@@ -13,10 +14,10 @@ use handfast_proto::hybrid::qr::Hint;
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
 use handfast_proto::hybrid::{
     ApiMisuse, CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig,
-    ClientEvent, ClientLimits, Closed,
+    ClientEvent, ClientLimits, Closed, DataChannel, DataChannels, Psm,
 };
 use handfast_transport::channel::{Channel, ChannelEnd};
-use handfast_transport::radio::{Heard, Radio, RadioError, Scan};
+use handfast_transport::radio::{Heard, LinkError, Radio, RadioError, Scan, Sender};
 use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
 use handfast_transport::tls::{TlsError, TlsTrust, file_anchors};
 use rand_core::OsRng;
@@ -34,6 +35,9 @@ pub enum SessionError {
     /// The protocol.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// The Bluetooth connection.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// The session was used in the wrong order.
     #[error(transparent)]
     Misuse(#[from] ApiMisuse),
@@ -53,6 +57,8 @@ pub enum SessionError {
 pub struct Means {
     /// The radio.
     pub radio: Radio,
+    /// The ways that are offered to a phone.
+    pub channels: DataChannels,
     /// Relays by their number, for those without a name that the number gives.
     pub relays: HashMap<u16, RelayUrl>,
     /// An additional trust anchor for relays.
@@ -80,14 +86,16 @@ impl Means {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// The tunnel is open.
-    Connected,
+    /// The channel is open.
+    Connected(DataChannel),
     /// A phone's advert was heard.
     PhoneFound,
     /// The radio hears again.
     RadioBack,
     /// The radio hears nothing for now, and why.
     RadioLost(String),
+    /// The phone cannot be reached by Bluetooth, and why; the relay is tried.
+    RelayInstead(String),
     /// The phone asks its owner.
     WaitingForApproval,
     /// The QR code should be shown.
@@ -106,14 +114,27 @@ pub struct Ready {
     pub handshake_hash: HandshakeHash,
 }
 
+/// A channel that is being opened.
+type Opening = Pin<Box<dyn Future<Output = Result<Channel, NotOpened>>>>;
+
+/// Why a channel could not be opened.
+struct NotOpened {
+    failure: ChannelFailure,
+    /// The same in more words.
+    error: SessionError,
+}
+
 /// A session with a phone nearby.
 pub struct Session {
     means: Means,
     ceremony: ClientCeremony,
     begin: Instant,
     scan: Option<Scan>,
-    channel: Option<Channel>,
-    relay_error: Option<OpenError>,
+    /// Who sent the advert that was heard last.
+    sender: Option<Sender>,
+    opening: Option<(DataChannel, Opening)>,
+    channel: Option<(DataChannel, Channel)>,
+    open_error: Option<SessionError>,
     /// Why nothing can be heard, as long as that is so.
     radio_lost: Option<RadioError>,
     closed: Option<Closed>,
@@ -138,15 +159,21 @@ impl Session {
             limits.advert = patience;
             limits.reply = patience;
         }
-        let config = ClientConfig { hint, limits };
+        let config = ClientConfig {
+            hint,
+            channels: means.channels,
+            limits,
+        };
         let ceremony = ClientCeremony::start(config, &mut OsRng, now(begin));
         Ok(Self {
             means,
             ceremony,
             begin,
             scan: Some(scan),
+            sender: None,
+            opening: None,
             channel: None,
-            relay_error: None,
+            open_error: None,
             radio_lost: None,
             closed: None,
             ignored: BTreeMap::new(),
@@ -246,7 +273,12 @@ impl Session {
                     self.radio_lost = None;
                     tell(Progress::PhoneFound);
                 }
-                Some(ClientEvent::Connected) => tell(Progress::Connected),
+                Some(ClientEvent::Connected(channel)) => tell(Progress::Connected(channel)),
+                Some(ClientEvent::TunnelInstead(error)) => {
+                    let why = self.open_error.take().unwrap_or_else(|| error.into());
+                    info!("not by Bluetooth: {why}");
+                    tell(Progress::RelayInstead(why.to_string()));
+                }
                 Some(ClientEvent::WaitingForApproval) => tell(Progress::WaitingForApproval),
                 Some(event) => {
                     while let Some(action) = self.ceremony.poll_action() {
@@ -266,9 +298,9 @@ impl Session {
         self.over = matches!(event, ClientEvent::Failed(_) | ClientEvent::Finished);
         match event {
             ClientEvent::Failed(error) => {
-                Err(match (self.radio_lost.take(), self.relay_error.take()) {
+                Err(match (self.radio_lost.take(), self.open_error.take()) {
                     (Some(radio), _) => radio.into(),
-                    (None, Some(relay)) => relay.into(),
+                    (None, Some(open)) => open,
                     (None, None) => error.into(),
                 })
             }
@@ -289,19 +321,22 @@ impl Session {
                 routing,
                 tunnel,
             } => {
-                self.open(domain, &routing, &tunnel).await?;
+                self.open_tunnel(domain, routing, tunnel)?;
             }
-            ClientAction::Send(frame) => {
+            ClientAction::OpenBle { psm } => self.open_ble(psm),
+            ClientAction::Send(at, frame) => {
                 debug!(bytes = frame.len(), "a message goes out");
-                if let Some(channel) = &mut self.channel
+                if let Some((known, channel)) = &mut self.channel
+                    && *known == at
                     && let Err(end) = channel.send(frame).await
                 {
-                    self.ended(&end);
+                    self.ended(at, &end);
                 }
             }
-            ClientAction::Close => {
-                debug!("the tunnel is closed from here");
-                if let Some(channel) = self.channel.take() {
+            ClientAction::Close(at) => {
+                debug!(channel = ?at, "it is closed from here");
+                self.opening.take_if(|(opening, _)| *opening == at);
+                if let Some((_, channel)) = self.channel.take_if(|(known, _)| *known == at) {
                     channel.close().await;
                 }
             }
@@ -311,35 +346,65 @@ impl Session {
         Ok(())
     }
 
-    async fn open(
+    fn open_tunnel(
         &mut self,
         domain: TunnelDomain,
-        routing: &RoutingId,
-        tunnel: &TunnelId,
+        routing: RoutingId,
+        tunnel: TunnelId,
     ) -> Result<(), SessionError> {
         let mapped = self.means.relays.get(&domain.0).cloned();
         let Some(relay) = mapped.or_else(|| RelayUrl::for_domain(domain)) else {
-            self.ceremony
-                .handle_channel_failed(ChannelFailure::Unreachable, now(self.begin));
+            self.ceremony.handle_channel_failed(
+                DataChannel::WebSocket,
+                ChannelFailure::Unreachable,
+                now(self.begin),
+            );
             return Ok(());
         };
         info!(%relay, "opening a tunnel");
         // Read only now: the QR code should not wait for a hundred certificates.
         let trust = TlsTrust::new(self.means.ca_file.as_deref())?;
-        match open_connect(&relay, routing, tunnel, &trust).await {
+        let opening = Box::pin(async move {
+            let opened = open_connect(&relay, &routing, &tunnel, &trust).await;
+            opened.map_err(|error| NotOpened {
+                failure: error.failure(),
+                error: error.into(),
+            })
+        });
+        self.opening = Some((DataChannel::WebSocket, opening));
+        Ok(())
+    }
+
+    fn open_ble(&mut self, psm: Psm) {
+        let Some(sender) = self.sender.clone() else {
+            return;
+        };
+        info!(%psm, "connecting by Bluetooth");
+        let opening = Box::pin(async move {
+            let opened = sender.connect(psm).await;
+            opened.map_err(|error| NotOpened {
+                failure: ChannelFailure::BleFailed,
+                error: error.into(),
+            })
+        });
+        self.opening = Some((DataChannel::Ble, opening));
+    }
+
+    fn opened(&mut self, at: DataChannel, opened: Result<Channel, NotOpened>) {
+        self.opening = None;
+        let now = now(self.begin);
+        match opened {
             Ok(channel) => {
-                self.channel = Some(channel);
-                self.ceremony
-                    .handle_channel_opened(&mut OsRng, now(self.begin));
+                self.open_error = None;
+                self.channel = Some((at, channel));
+                self.ceremony.handle_channel_opened(at, &mut OsRng, now);
             }
-            Err(error) => {
-                info!(%error, "no tunnel");
-                self.ceremony
-                    .handle_channel_failed(error.failure(), now(self.begin));
-                self.relay_error = Some(error);
+            Err(NotOpened { failure, error }) => {
+                info!(channel = ?at, "it does not open: {error}");
+                self.open_error = Some(error);
+                self.ceremony.handle_channel_failed(at, failure, now);
             }
         }
-        Ok(())
     }
 
     /// A foreign advert is somebody else's business; that one was heard helps who looks for a fault.
@@ -348,13 +413,13 @@ impl Session {
         *self.ignored.entry(why.to_string()).or_default() += 1;
     }
 
-    /// The tunnel is gone.
-    fn ended(&mut self, end: &ChannelEnd) {
-        debug!("the tunnel is closed: {end}");
+    /// The channel is gone.
+    fn ended(&mut self, at: DataChannel, end: &ChannelEnd) {
+        debug!(channel = ?at, "it is closed: {end}");
         self.channel = None;
         self.closed = Some(end.closed());
         self.ceremony
-            .handle_channel_closed(end.closed(), now(self.begin));
+            .handle_channel_closed(at, end.closed(), now(self.begin));
     }
 
     async fn wait(&mut self, tell: Tell<'_>) -> Result<(), SessionError> {
@@ -370,15 +435,24 @@ impl Session {
         };
         let frame = async {
             match &mut self.channel {
-                Some(channel) => channel.recv().await,
+                Some((at, channel)) => (*at, channel.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        let opened = async {
+            match &mut self.opening {
+                Some((at, opening)) => (*at, opening.await),
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
+            (at, opened) = opened => self.opened(at, opened),
             heard = heard => match heard? {
-                Heard::Advert(advert) => {
-                    if let Err(why) = self.ceremony.handle_advert(&advert, now(self.begin)) {
-                        self.ignore(why, advert.len());
+                Heard::Advert { service_data, sender } => {
+                    self.sender = Some(sender);
+                    let now = now(self.begin);
+                    if let Err(why) = self.ceremony.handle_advert(&service_data, now) {
+                        self.ignore(why, service_data.len());
                     }
                 }
                 Heard::Lost(why) => {
@@ -392,12 +466,12 @@ impl Session {
                 }
                 _ => {}
             },
-            frame = frame => match frame {
+            (at, frame) = frame => match frame {
                 Ok(frame) => {
                     debug!(bytes = frame.len(), "a message came");
-                    self.ceremony.handle_frame(&frame, now(self.begin));
+                    self.ceremony.handle_frame(at, &frame, now(self.begin));
                 }
-                Err(end) => self.ended(&end),
+                Err(end) => self.ended(at, &end),
             },
             () = sleep_until(self.begin + deadline) => {
                 self.ceremony.handle_timeout(now(self.begin));

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use handfast_demo::stage::{Home, PATIENCE, Process, Program};
+use handfast_proto::hybrid::advert::Advertisement;
 use handfast_transport::radio::Heard;
 use rand_core::{OsRng, RngCore};
 
@@ -87,10 +88,10 @@ fn simulated_is_refused(rig: &Rig, phone: &Home) -> Result<(), Fault> {
 }
 
 /// Returns a service data that no phone sent.
-fn random_advert() -> [u8; 20] {
-    let mut advert = [0; 20];
-    OsRng.fill_bytes(&mut advert);
-    advert
+fn random_advert() -> Advertisement {
+    let mut eid = [0; 20];
+    OsRng.fill_bytes(&mut eid);
+    Advertisement { eid, psm: None }
 }
 
 pub(crate) fn foreign_adverts(rig: &Rig) -> Result<(), Fault> {
@@ -147,16 +148,16 @@ pub(crate) fn replayed_advert(rig: &Rig) -> Result<(), Fault> {
 fn record(
     rig: &Rig,
     mut recording: handfast_transport::radio::Scan,
-) -> Result<Vec<[u8; 20]>, Fault> {
+) -> Result<Vec<Advertisement>, Fault> {
     rig.runtime.block_on(async {
         let mut recorded = Vec::new();
         while let Ok(heard) =
             tokio::time::timeout(Duration::from_millis(500), recording.next()).await
         {
-            if let Heard::Advert(advert) = heard?
-                && let Ok(advert) = advert.try_into()
+            if let Heard::Advert { service_data, .. } = heard?
+                && let Ok(eid) = service_data.try_into()
             {
-                recorded.push(advert);
+                recorded.push(Advertisement { eid, psm: None });
             }
         }
         Ok(recorded)

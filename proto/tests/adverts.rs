@@ -39,7 +39,7 @@ fn what_follows_an_advert_does_not_hide_it() {
     for suffix in [&SUFFIX[..], &[0xff], &[0; 235]] {
         let suffix = suffix.to_vec();
         let faults = Faults {
-            suffix: suffix.clone(),
+            suffix: Some(suffix.clone()),
             ..Faults::default()
         };
         let pair = play_pair(1, script(), faults);
@@ -87,7 +87,7 @@ fn an_advert_that_is_cut_altered_or_lost_is_waited_for_in_vain() {
     for advert_length in [0, 1, 19] {
         bad.extend([Vec::new(), SUFFIX.to_vec()].map(|suffix| Faults {
             advert_length,
-            suffix,
+            suffix: Some(suffix),
             ..Faults::default()
         }));
     }

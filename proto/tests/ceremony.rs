@@ -10,7 +10,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::pair::{ANSWER, ASK, good, info, play, play_pair, script, talk};
+use common::pair::{ANSWER, ASK, good, play, play_pair, script, talk};
 use handfast_proto::Now;
 use handfast_proto::ctap2::Status;
 use handfast_proto::hybrid::advert;
@@ -44,7 +44,7 @@ fn several_requests_fit_into_one_session() {
 fn the_same_seed_and_the_same_faults_give_the_same_transcript() {
     let unlucky = Faults {
         broadcasts: 50,
-        suffix: vec![0xa0],
+        suffix: Some(vec![0xa0]),
         foreign_adverts: vec![vec![1; 20]; 3],
         frames: vec![FrameFault::late(Side::Phone, 2, Duration::from_secs(1))],
         chances: Chances {
@@ -256,10 +256,9 @@ fn cancelling_ends_both_sides() {
 fn a_large_request_and_a_large_answer_fit() {
     const LARGE: usize = 1 << 20;
     let script = Script {
-        get_info: info(),
         requests: vec![vec![2; LARGE]],
         answer: Box::new(|_| Some(vec![0; LARGE])),
-        rival: None,
+        ..script()
     };
     let outcome = play_pair(1, script, Faults::default()).outcome;
     assert_eq!(outcome.requests[0].len(), LARGE);

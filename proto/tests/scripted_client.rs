@@ -18,8 +18,8 @@ use handfast_proto::hybrid::handshake::HandshakeError;
 use handfast_proto::hybrid::message::{Message, MessageError, PostHandshake};
 use handfast_proto::hybrid::tunnel::TunnelDomain;
 use handfast_proto::hybrid::{
-    ApiMisuse, BadMessage, CeremonyError, ChannelFailure, Closed, PeerMisbehaved, PhoneConfig,
-    PhoneEvent, PhoneLimits, TimedOut, Unanswerable,
+    ApiMisuse, BadMessage, CeremonyError, ChannelFailure, Closed, DataChannels, PeerMisbehaved,
+    PhoneConfig, PhoneEvent, PhoneLimits, TimedOut, Unanswerable,
 };
 use handfast_testkit::{DOMAIN, PairError, ScriptError, ScriptedClient, Step};
 
@@ -28,6 +28,7 @@ type End = Option<Result<(), CeremonyError>>;
 fn config(domain: TunnelDomain) -> PhoneConfig {
     PhoneConfig {
         domain,
+        channels: DataChannels::WebSocket,
         get_info: info(),
         limits: PhoneLimits::default(),
     }

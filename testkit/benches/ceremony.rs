@@ -14,6 +14,7 @@ use handfast_proto::auth_data::{AuthenticatorData, Flags};
 use handfast_proto::cbor::Map;
 use handfast_proto::cose::{Algorithm, CoseKey, SigningKey};
 use handfast_proto::ctap2::{Command, Status, get_assertion, get_info, split_reply};
+use handfast_proto::hybrid::DataChannels;
 use handfast_proto::ids::{Aaguid, ClientDataHash, CredentialId, RpId};
 use handfast_testkit::{Faults, Pair, Script};
 use p256::ecdh::diffie_hellman;
@@ -98,6 +99,8 @@ fn whole(criterion: &mut Criterion) {
                 get_info: get_info(),
                 requests: vec![request()],
                 answer: Box::new(move |asked| Some(assertion(&signer, asked))),
+                client_channels: DataChannels::WebSocket,
+                phone_channels: DataChannels::WebSocket,
                 rival: None,
             };
             let mut pair = Pair::new(seed, script, Faults::default()).unwrap();

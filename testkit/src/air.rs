@@ -50,13 +50,15 @@ impl Air {
     }
 }
 
-/// What is heard of an advert. A suffix follows whatever is left of it.
+/// What is heard of an advert. Its suffix, or the one of the faults, follows whatever
+/// is left of it.
 fn distorted(advert: &[u8], faults: &Faults) -> Vec<u8> {
-    let mut heard = advert.to_vec();
+    let (eid, suffix) = advert.split_at(advert.len().min(20));
+    let mut heard = eid.to_vec();
     heard.resize(faults.advert_length, 0);
     if let Some(bit) = faults.advert_flip {
         flip(&mut heard, bit);
     }
-    heard.extend_from_slice(&faults.suffix);
+    heard.extend_from_slice(faults.suffix.as_deref().unwrap_or(suffix));
     heard
 }

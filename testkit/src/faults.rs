@@ -98,6 +98,36 @@ pub struct Chances {
     pub frame_delay: Duration,
 }
 
+/// How a Bluetooth connection behaves. By default it is as ours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ble {
+    /// Why a phone cannot take connections, if it cannot.
+    pub refuse_listen: Option<ChannelFailure>,
+    /// Why the client gets no connection, if it gets none.
+    pub refuse_connect: Option<ChannelFailure>,
+    /// After so many messages of both sides the connection breaks.
+    pub breaks_after: Option<usize>,
+    /// The most bytes of one service data unit; longer messages come in several.
+    pub sdu: usize,
+    /// Whether messages end with `0d 0a`, as ours do.
+    pub terminated: bool,
+    /// Whether a stranger connects first, sends this and waits.
+    pub stranger: Option<&'static [u8]>,
+}
+
+impl Default for Ble {
+    fn default() -> Self {
+        Self {
+            refuse_listen: None,
+            refuse_connect: None,
+            breaks_after: None,
+            sdu: 512,
+            terminated: true,
+            stranger: None,
+        }
+    }
+}
+
 /// What goes wrong in the air and at the relay. By default nothing does.
 #[derive(Clone, Debug)]
 pub struct Faults {
@@ -113,8 +143,8 @@ pub struct Faults {
     pub advert_length: usize,
     /// A bit of the advert that is heard flipped.
     pub advert_flip: Option<usize>,
-    /// Bytes that follow the advert, as a suffix.
-    pub suffix: Vec<u8>,
+    /// What is heard after the advert instead of its own suffix.
+    pub suffix: Option<Vec<u8>>,
     /// What the relay answers the phone instead of a tunnel.
     pub refuse_new: Option<ChannelFailure>,
     /// What the relay answers the client instead of a tunnel.
@@ -123,6 +153,10 @@ pub struct Faults {
     pub frames: Vec<FrameFault>,
     /// What may happen to any advert or frame.
     pub chances: Chances,
+    /// How the Bluetooth connection behaves.
+    pub ble: Ble,
+    /// The relay answers nobody, and refuses nobody either.
+    pub silent_relay: bool,
 }
 
 impl Default for Faults {
@@ -134,11 +168,13 @@ impl Default for Faults {
             broadcast_interval: Duration::from_millis(20),
             advert_length: 20,
             advert_flip: None,
-            suffix: Vec::new(),
+            suffix: None,
             refuse_new: None,
             refuse_connect: None,
             frames: Vec::new(),
             chances: Chances::default(),
+            ble: Ble::default(),
+            silent_relay: false,
         }
     }
 }

@@ -11,12 +11,13 @@
 
 mod air;
 mod faults;
+mod link;
 mod network;
 mod pair;
 mod relay;
 mod scripted;
 
-pub use faults::{Chances, Damage, Faults, FrameFault, Side};
+pub use faults::{Ble, Chances, Damage, Faults, FrameFault, Side};
 pub use pair::{AnswerTo, DOMAIN, Outcome, Pair, PairError, Script};
 pub use relay::{Connection, Delivery, Relay, Told};
 pub use scripted::{Record, ScriptError, ScriptedClient, ScriptedPhone, Step};

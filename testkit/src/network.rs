@@ -3,31 +3,38 @@ use std::collections::BTreeMap;
 
 use handfast_proto::Now;
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
-use handfast_proto::hybrid::{ChannelFailure, Closed};
+use handfast_proto::hybrid::{ChannelFailure, Closed, DataChannel, Psm};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::air::Air;
 use crate::faults::{Damage, Faults, FrameFault, Side, flip};
+use crate::link::Links;
 use crate::relay::{Connection, Delivery, Relay, Told};
 
-/// What a device wants of the relay.
+/// What a device wants of the relay, or of its Bluetooth.
 pub(crate) enum Wish {
-    Close,
+    Close(DataChannel),
     Connect(TunnelDomain, RoutingId, TunnelId),
+    ConnectBle(Psm),
     Create(TunnelDomain, TunnelId),
-    Forward(Vec<u8>),
+    Forward(DataChannel, Vec<u8>),
+    Listen,
 }
 
 /// What reaches a device.
 pub(crate) enum Arrival {
     /// The client hears an advert.
     Advert(Vec<u8>),
-    Closed(Side, Closed),
-    Frame(Side, Vec<u8>),
-    Joined,
+    Closed(Side, DataChannel, Closed),
+    Frame(Side, DataChannel, Vec<u8>),
+    /// The client's channel is open.
+    Joined(DataChannel),
+    /// A computer has come by Bluetooth.
+    Linked(Side),
+    Listening(Side, Psm),
     Opened(Side, RoutingId),
-    Refused(Side, ChannelFailure),
+    Refused(Side, DataChannel, ChannelFailure),
 }
 
 /// What is on its way.
@@ -50,7 +57,8 @@ pub(crate) struct Network {
     pub(crate) applied: Vec<FrameFault>,
     pub(crate) frames: Vec<(Side, Vec<u8>)>,
     pub(crate) transcript: Vec<String>,
-    faults: Faults,
+    pub(crate) faults: Faults,
+    links: Links,
     luck: ChaCha20Rng,
     lines: BTreeMap<Side, Connection>,
     sent: BTreeMap<Side, usize>,
@@ -77,6 +85,7 @@ impl Network {
             frames: Vec::new(),
             transcript: Vec::new(),
             faults,
+            links: Links::default(),
             luck,
             lines: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -134,6 +143,7 @@ impl Network {
 
     pub(crate) fn stop_advertising(&mut self, from: Side) {
         self.air.stop(from);
+        self.links.stop_listening(from);
     }
 
     fn broadcast(&mut self, from: Side, left: usize) {
@@ -167,6 +177,16 @@ impl Network {
     /// Does what a device wants, when its wish has come to the relay.
     fn serve(&mut self, from: Side, wish: Wish) {
         match wish {
+            Wish::Create(..) | Wish::Connect(..) if self.faults.silent_relay => {}
+            Wish::Listen
+            | Wish::ConnectBle(_)
+            | Wish::Forward(DataChannel::Ble, _)
+            | Wish::Close(DataChannel::Ble) => {
+                let arrivals = self.links.serve(from, wish, &self.faults.ble);
+                for (side, arrival) in arrivals {
+                    self.arrive(arrival, side, Duration::ZERO);
+                }
+            }
             Wish::Create(domain, tunnel) => {
                 let opened = match self.faults.refuse_new {
                     Some(failure) => Err(failure),
@@ -177,7 +197,7 @@ impl Network {
                         self.lines.insert(from, line);
                         Arrival::Opened(from, routing)
                     }
-                    Err(failure) => Arrival::Refused(from, failure),
+                    Err(failure) => Arrival::Refused(from, DataChannel::WebSocket, failure),
                 };
                 self.arrive(arrival, from, Duration::ZERO);
             }
@@ -189,17 +209,24 @@ impl Network {
                 let (arrival, waiting) = match joined {
                     Ok((line, waiting)) => {
                         self.lines.insert(from, line);
-                        (Arrival::Joined, waiting)
+                        (Arrival::Joined(DataChannel::WebSocket), waiting)
                     }
-                    Err(failure) => (Arrival::Refused(from, failure), Vec::new()),
+                    Err(failure) => (
+                        Arrival::Refused(from, DataChannel::WebSocket, failure),
+                        Vec::new(),
+                    ),
                 };
                 self.arrive(arrival, from, Duration::ZERO);
                 for frame in waiting {
-                    self.arrive(Arrival::Frame(from, frame), from, Duration::ZERO);
+                    self.arrive(
+                        Arrival::Frame(from, DataChannel::WebSocket, frame),
+                        from,
+                        Duration::ZERO,
+                    );
                 }
             }
-            Wish::Forward(frame) => self.carry(from, frame),
-            Wish::Close => {
+            Wish::Forward(DataChannel::WebSocket, frame) => self.carry(from, frame),
+            Wish::Close(DataChannel::WebSocket) => {
                 if let Some(line) = self.lines.remove(&from) {
                     let told = self.relay.close(line);
                     self.deliver(told, Duration::ZERO);
@@ -252,7 +279,8 @@ impl Network {
             // No relay takes an empty message from anybody; this one lies.
             Damage::Empty | Damage::Truncate(0) => {
                 let side = self.side(self.relay.peer(line)?)?;
-                self.arrive(Arrival::Frame(side, Vec::new()), side, fault.delay);
+                let empty = Arrival::Frame(side, DataChannel::WebSocket, Vec::new());
+                self.arrive(empty, side, fault.delay);
                 return None;
             }
             Damage::Truncate(length) => frame.truncate(length),
@@ -265,7 +293,7 @@ impl Network {
                 // The receiver's own channel ends it, and for the sender it was just closed.
                 let peer = self.relay.peer(line)?;
                 let side = self.side(peer)?;
-                let closed = Arrival::Closed(side, Closed::Misbehaved(bad));
+                let closed = Arrival::Closed(side, DataChannel::WebSocket, Closed::Misbehaved(bad));
                 self.arrive(closed, side, fault.delay);
                 self.lines.remove(&side);
                 let told = self.relay.close(peer);
@@ -306,10 +334,10 @@ impl Network {
                 continue;
             };
             let arrival = match told {
-                Told::Frame(frame) => Arrival::Frame(side, frame),
+                Told::Frame(frame) => Arrival::Frame(side, DataChannel::WebSocket, frame),
                 Told::Closed(code) => {
                     self.lines.remove(&side);
-                    Arrival::Closed(side, Closed::from_code(Some(code)))
+                    Arrival::Closed(side, DataChannel::WebSocket, Closed::from_code(Some(code)))
                 }
             };
             self.arrive(arrival, side, late);

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use handfast_proto::hybrid::qr::{Hint, QrError, ScannedInvitation};
 use handfast_proto::hybrid::tunnel::TunnelDomain;
 use handfast_proto::hybrid::{
-    CeremonyError, ClientAction, ClientCeremony, ClientConfig, ClientEvent, PhoneAction,
-    PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
+    CeremonyError, ClientAction, ClientCeremony, ClientConfig, ClientEvent, DataChannel,
+    DataChannels, PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -50,6 +50,10 @@ pub struct Script {
     pub requests: Vec<Vec<u8>>,
     /// What the phone answers; nothing means that nobody answers.
     pub answer: AnswerTo,
+    /// The ways that the client offers.
+    pub client_channels: DataChannels,
+    /// The ways that the phones have.
+    pub phone_channels: DataChannels,
     /// The relay of a second phone that reads the same code a moment later, if there is one.
     pub rival: Option<TunnelDomain>,
 }
@@ -63,6 +67,8 @@ pub struct Outcome {
     pub phone: Option<Result<(), CeremonyError>>,
     /// How it ended for the second phone.
     pub rival: Option<Result<(), CeremonyError>>,
+    /// On which channel client and phone met, as the phone saw it.
+    pub channel: Option<DataChannel>,
     /// What the client was answered.
     pub responses: Vec<Vec<u8>>,
     /// What the phones were asked.
@@ -97,6 +103,7 @@ impl Pair {
         let now = network.now;
         let config = ClientConfig {
             hint: Hint::GetAssertion,
+            channels: script.client_channels,
             ..ClientConfig::default()
         };
         let client = ClientCeremony::start(config, &mut rng, now);
@@ -104,6 +111,7 @@ impl Pair {
         let phone = |domain| {
             let config = PhoneConfig {
                 domain,
+                channels: script.phone_channels,
                 get_info: script.get_info.clone(),
                 limits: PhoneLimits::default(),
             };
@@ -216,8 +224,16 @@ impl Pair {
                 let wish = Wish::Connect(domain, routing, tunnel);
                 self.network.wish(Side::Client, wish);
             }
-            ClientAction::Send(frame) => self.network.wish(Side::Client, Wish::Forward(frame)),
-            ClientAction::Close => self.network.wish(Side::Client, Wish::Close),
+            ClientAction::OpenBle { psm } => {
+                self.network.wish(Side::Client, Wish::ConnectBle(psm));
+            }
+            ClientAction::Send(channel, frame) => {
+                self.network
+                    .wish(Side::Client, Wish::Forward(channel, frame));
+            }
+            ClientAction::Close(channel) => {
+                self.network.wish(Side::Client, Wish::Close(channel));
+            }
             _ => {}
         }
     }
@@ -227,10 +243,15 @@ impl Pair {
             PhoneAction::OpenTunnel { domain, tunnel } => {
                 self.network.wish(side, Wish::Create(domain, tunnel));
             }
-            PhoneAction::Advertise(advert) => self.network.advertise(side, &advert),
+            PhoneAction::Advertise(advert) => {
+                self.network.advertise(side, &advert.service_data());
+            }
+            PhoneAction::ListenBle => self.network.wish(side, Wish::Listen),
             PhoneAction::StopAdvertising => self.network.stop_advertising(side),
-            PhoneAction::Send(frame) => self.network.wish(side, Wish::Forward(frame)),
-            PhoneAction::Close => self.network.wish(side, Wish::Close),
+            PhoneAction::Send(channel, frame) => {
+                self.network.wish(side, Wish::Forward(channel, frame));
+            }
+            PhoneAction::Close(channel) => self.network.wish(side, Wish::Close(channel)),
             _ => {}
         }
     }
@@ -269,6 +290,10 @@ impl Pair {
             }
             PhoneEvent::Finished => Ok(()),
             PhoneEvent::Failed(error) => Err(error),
+            PhoneEvent::ClientConnected { channel, .. } => {
+                self.outcome.channel = Some(channel);
+                return;
+            }
             _ => return,
         };
         match side {
@@ -295,9 +320,9 @@ impl Pair {
                 let now = &mut self.network.now;
                 now.monotonic = now.monotonic.max(timeout);
                 self.client.handle_timeout(*now);
-                self.phone.handle_timeout(*now);
+                self.phone.handle_timeout(&mut self.rng, *now);
                 if let Some(rival) = &mut self.rival {
-                    rival.handle_timeout(*now);
+                    rival.handle_timeout(&mut self.rng, *now);
                 }
             }
             (_, None) => return false,
@@ -312,38 +337,48 @@ impl Pair {
                 let heard = self.client.handle_advert(&advert, now);
                 self.network.note(&format!("advert {heard:?}"));
             }
-            Arrival::Joined => self.client.handle_channel_opened(&mut self.rng, now),
-            Arrival::Opened(side, routing) => {
-                let Self {
-                    phone, rival, rng, ..
-                } = self;
-                if let Some(phone) = phone_at(side, phone, rival) {
-                    phone.handle_channel_opened(routing, rng, now);
-                }
+            Arrival::Joined(channel) => {
+                self.client
+                    .handle_channel_opened(channel, &mut self.rng, now);
             }
-            Arrival::Refused(Side::Client, failure) => {
-                self.client.handle_channel_failed(failure, now);
+            Arrival::Refused(Side::Client, channel, failure) => {
+                self.client.handle_channel_failed(channel, failure, now);
             }
-            Arrival::Refused(side, failure) => {
-                if let Some(phone) = self.phone_of(side) {
-                    phone.handle_channel_failed(failure, now);
-                }
+            Arrival::Frame(Side::Client, channel, frame) => {
+                self.client.handle_frame(channel, &frame, now);
             }
-            Arrival::Frame(Side::Client, frame) => self.client.handle_frame(&frame, now),
-            Arrival::Frame(side, frame) => {
-                let Self {
-                    phone, rival, rng, ..
-                } = self;
-                if let Some(phone) = phone_at(side, phone, rival) {
-                    phone.handle_frame(&frame, rng, now);
-                }
+            Arrival::Closed(Side::Client, channel, closed) => {
+                self.client.handle_channel_closed(channel, closed, now);
             }
-            Arrival::Closed(Side::Client, closed) => self.client.handle_channel_closed(closed, now),
-            Arrival::Closed(side, closed) => {
-                if let Some(phone) = self.phone_of(side) {
-                    phone.handle_channel_closed(closed, now);
-                }
+            Arrival::Opened(side, _)
+            | Arrival::Listening(side, _)
+            | Arrival::Linked(side)
+            | Arrival::Refused(side, ..)
+            | Arrival::Frame(side, ..)
+            | Arrival::Closed(side, ..) => self.arrive_at_phone(side, arrival),
+        }
+    }
+
+    fn arrive_at_phone(&mut self, side: Side, arrival: Arrival) {
+        let now = self.network.now;
+        let Self {
+            phone, rival, rng, ..
+        } = self;
+        let Some(phone) = phone_at(side, phone, rival) else {
+            return;
+        };
+        match arrival {
+            Arrival::Opened(_, routing) => phone.handle_tunnel_opened(routing, rng, now),
+            Arrival::Listening(_, psm) => phone.handle_ble_listening(psm, rng, now),
+            Arrival::Linked(_) => phone.handle_ble_linked(now),
+            Arrival::Refused(_, channel, failure) => {
+                phone.handle_channel_failed(channel, failure, rng, now);
             }
+            Arrival::Frame(_, channel, frame) => phone.handle_frame(channel, &frame, rng, now),
+            Arrival::Closed(_, channel, closed) => {
+                phone.handle_channel_closed(channel, closed, rng, now);
+            }
+            Arrival::Advert(_) | Arrival::Joined(_) => {}
         }
     }
 }

@@ -10,8 +10,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use handfast_proto::hybrid::Psm;
+use handfast_proto::hybrid::advert::{self, Advertisement};
+use handfast_transport::channel::ChannelEnd;
 use handfast_transport::radio::{Heard, Radio, RadioError};
 use tokio::time::timeout;
+
+const ADVERT: Advertisement = Advertisement {
+    eid: [7; 20],
+    psm: None,
+};
 
 fn radio(folder: &tempfile::TempDir) -> Radio {
     Radio::Simulated(folder.path().join("air"))
@@ -22,7 +30,7 @@ async fn hear(scan: &mut handfast_transport::radio::Scan) -> Option<Vec<u8>> {
         .await
         .ok()
         .map(|heard| match heard.unwrap() {
-            Heard::Advert(advert) => advert,
+            Heard::Advert { service_data, .. } => service_data,
             other => panic!("{other:?}"),
         })
 }
@@ -32,7 +40,7 @@ async fn an_advert_is_heard_once_and_ends_with_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let radio = radio(&folder);
     let mut scan = radio.scan().await.unwrap();
-    let advertising = radio.advertise(&[7; 20]).await.unwrap();
+    let advertising = radio.advertise(&ADVERT).await.unwrap();
     assert_eq!(hear(&mut scan).await, Some(vec![7; 20]));
     assert_eq!(hear(&mut scan).await, None);
     drop(advertising);
@@ -42,7 +50,7 @@ async fn an_advert_is_heard_once_and_ends_with_its_owner() {
 #[tokio::test]
 async fn two_airs_do_not_mix() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let _advertising = radio(&here).advertise(&[7; 20]).await.unwrap();
+    let _advertising = radio(&here).advertise(&ADVERT).await.unwrap();
     assert_eq!(hear(&mut radio(&there).scan().await.unwrap()).await, None);
 }
 
@@ -67,7 +75,7 @@ async fn refusal(radio: &Radio) -> String {
         RadioError::Air { source, .. } => source.to_string(),
         other => other.to_string(),
     };
-    let advertising = words(radio.advertise(&[7; 20]).await.unwrap_err());
+    let advertising = words(radio.advertise(&ADVERT).await.unwrap_err());
     assert_eq!(words(radio.scan().await.unwrap_err()), advertising);
     advertising
 }
@@ -77,7 +85,7 @@ async fn an_air_that_is_made_is_for_its_maker_alone() {
     let folder = tempfile::tempdir().unwrap();
     let air = folder.path().join("above").join("air");
     for radio in [Radio::Simulated(air.clone()), Radio::SimulatedOwn(air)] {
-        let _advertising = radio.advertise(&[7; 20]).await.unwrap();
+        let _advertising = radio.advertise(&ADVERT).await.unwrap();
         let mut scan = radio.scan().await.unwrap();
         assert_eq!(hear(&mut scan).await, Some(vec![7; 20]));
     }
@@ -94,7 +102,7 @@ async fn an_air_that_was_opened_for_others_stays_open() {
     fs::create_dir(&air).unwrap();
     fs::set_permissions(&air, fs::Permissions::from_mode(0o777)).unwrap();
     let radio = Radio::Simulated(air.clone());
-    let _advertising = radio.advertise(&[7; 20]).await.unwrap();
+    let _advertising = radio.advertise(&ADVERT).await.unwrap();
     assert_eq!(fs::metadata(&air).unwrap().mode() & 0o777, 0o777);
 }
 
@@ -135,7 +143,7 @@ async fn names_on_the_air_cannot_be_guessed() {
     let folder = tempfile::tempdir().unwrap();
     let radio = radio(&folder);
     let names = async || -> Vec<String> {
-        let _advertising = radio.advertise(&[7; 20]).await.unwrap();
+        let _advertising = radio.advertise(&ADVERT).await.unwrap();
         fs::read_dir(folder.path().join("air"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -179,4 +187,86 @@ fn a_radio_is_named() {
     }
     let parsed = Radio::parse("simulated", Some("hci0"), air);
     assert!(matches!(parsed, Err(RadioError::NoAdapterHere)));
+}
+
+/// A phone that takes connections, and who hears its advert connects.
+async fn linked(
+    radio: &Radio,
+) -> (
+    handfast_transport::channel::Channel,
+    handfast_transport::channel::Channel,
+) {
+    let listener = radio.listen().await.unwrap();
+    let advert = Advertisement {
+        psm: Some(listener.psm()),
+        ..ADVERT
+    };
+    let _advertising = radio.advertise(&advert).await.unwrap();
+    let heard = radio.scan().await.unwrap().next().await.unwrap();
+    let Heard::Advert {
+        service_data,
+        sender,
+    } = heard
+    else {
+        panic!("{heard:?}");
+    };
+    let psm = advert::psm(&service_data).unwrap();
+    assert_eq!(psm, listener.psm());
+    let computer = sender.connect(psm).await.unwrap();
+    (computer, listener.accept().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_message_comes_in_one_unit_or_in_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut computer, mut phone) = linked(&radio(&folder)).await;
+    for length in [1, 81, 672, 673, 5000, 300_000] {
+        let message = vec![5; length];
+        let sending = computer.send(message.clone());
+        let receiving = async {
+            let mut units = Vec::new();
+            while units.iter().map(Vec::len).sum::<usize>() < length {
+                units.push(phone.recv().await.unwrap());
+            }
+            units
+        };
+        let (sent, units) = tokio::join!(sending, receiving);
+        sent.unwrap();
+        assert_eq!(units.len(), length.div_ceil(672));
+        assert_eq!(units.concat(), message);
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (computer, mut phone) = linked(&radio(&folder)).await;
+    computer.close().await;
+    let end = phone.recv().await.unwrap_err();
+    assert!(matches!(end, ChannelEnd::Closed(None)), "{end}");
+    let end = phone.send(vec![1]).await.unwrap_err();
+    assert!(matches!(end, ChannelEnd::Closed(None)), "{end}");
+}
+
+#[tokio::test]
+async fn nobody_answers_where_nobody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let radio = radio(&folder);
+    let _advertising = radio.advertise(&ADVERT).await.unwrap();
+    let Heard::Advert { sender, .. } = radio.scan().await.unwrap().next().await.unwrap() else {
+        panic!("an advert is on the air");
+    };
+    let nobody = sender.clone().connect(Psm::new(0x80).unwrap()).await;
+    assert!(nobody.is_err());
+    // Nor does anybody where somebody was until a moment ago.
+    let psm = radio.listen().await.unwrap().psm();
+    assert!(sender.connect(psm).await.is_err());
+}
+
+#[tokio::test]
+async fn two_phones_take_connections_at_different_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let radio = radio(&folder);
+    let (one, other) = (radio.listen().await.unwrap(), radio.listen().await.unwrap());
+    assert_ne!(one.psm(), other.psm());
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::TunnelDomain;
+use handfast_proto::hybrid::{DataChannel, DataChannels};
 use handfast_transport::radio::{Radio, Role};
 use handfast_transport::relay::RelayUrl;
 use handfast_transport::tls::TlsTrust;
@@ -114,12 +115,16 @@ enum PasskeysCommand {
 
 #[derive(Args, Debug)]
 struct Serving {
-    /// The relay through which computers are met: wss://HOST[:PORT].
-    #[arg(long, value_name = "URL")]
-    relay: String,
+    /// The relay through which computers are met: wss://HOST[:PORT]. Needed but for --channel ble.
+    #[arg(long, value_name = "URL", requires = "tunnel_domain")]
+    relay: Option<String>,
     /// The number by which computers know that relay.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(256..))]
-    tunnel_domain: u16,
+    #[arg(long, value_name = "N", requires = "relay", value_parser = clap::value_parser!(u16).range(256..))]
+    tunnel_domain: Option<u16>,
+    /// On which ways computers are talked to: relay, ble (Bluetooth itself, without any network), or
+    /// any, which is what the computer offers of both.
+    #[arg(long, value_name = "WAY", default_value = "any", value_parser = console::channels)]
+    channel: DataChannels,
     /// bluez, simulated, or simulated=DIR.
     #[arg(long, default_value = "bluez")]
     radio: String,
@@ -141,6 +146,22 @@ struct Serving {
 }
 
 impl Serving {
+    /// Returns the relay, if it is used.
+    fn relay(&self) -> Result<Option<Relay>, Failure> {
+        if !self.channel.contain(DataChannel::WebSocket) {
+            return Ok(None);
+        }
+        let (Some(url), Some(domain)) = (&self.relay, self.tunnel_domain) else {
+            return Err(Failure::usage("there is no relay to meet computers at")
+                .with_hint("Give --relay and --tunnel-domain, or --channel ble."));
+        };
+        Ok(Some(Relay {
+            url: relay_url(url)?,
+            domain: TunnelDomain(domain),
+            trust: TlsTrust::new(self.ca_file.as_deref())?,
+        }))
+    }
+
     fn voice(&self) -> Voice {
         match self.json {
             true => Voice::Json,
@@ -316,9 +337,8 @@ fn serve(
     let voice = serving.voice();
     let adapter = serving.adapter.as_deref();
     let radio = Radio::parse(&serving.radio, adapter, console::default_air)?;
-    let url = relay_url(&serving.relay)?;
+    let relay = serving.relay()?;
     let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
-    let trust = TlsTrust::new(serving.ca_file.as_deref())?;
     let runtime = runtime()?;
     // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
     let may_power_on = || may_power_on(voice, input);
@@ -330,11 +350,8 @@ fn serve(
     let mut phone = Phone {
         authenticator: Some(authenticator),
         radio,
-        relay: Relay {
-            url,
-            domain: TunnelDomain(serving.tunnel_domain),
-        },
-        trust,
+        relay,
+        ble: serving.channel.contain(DataChannel::Ble),
         patience: Duration::from_secs(serving.timeout),
     };
     let ask = |withdrawn| Asking {

@@ -3,6 +3,7 @@
 use std::io::{Write, stderr};
 
 use handfast_proto::ctap2::Status;
+use handfast_proto::hybrid::Unanswerable;
 use serde_json::json;
 
 use crate::console::{Failure, code};
@@ -109,6 +110,12 @@ impl From<ServeError> for Failure {
             ServeError::Ceremony(error) => error.into(),
             ServeError::Radio(error) => error.into(),
             ServeError::Relay(error) => error.into(),
+            ServeError::Link(error) => error.into(),
+            ServeError::Unanswerable(error @ Unanswerable::NoCommonChannel) => {
+                Self::new(error.to_string()).with_hint(
+                    "Give the same --channel on both devices, or any; any and relay need a --relay here.",
+                )
+            }
             ServeError::Unanswerable(error) => Self::new(error.to_string())
                 .with_hint("Use the computer's other ways to sign in, or another device."),
             ServeError::Stopped => Self::new(error.to_string()),

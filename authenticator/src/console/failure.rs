@@ -3,7 +3,7 @@
 use handfast_proto::ctap2::ResponseError;
 use handfast_proto::hybrid::qr::QrError;
 use handfast_proto::hybrid::{CeremonyError, ChannelFailure};
-use handfast_transport::radio::RadioError;
+use handfast_transport::radio::{LinkError, RadioError};
 use handfast_transport::relay::OpenError;
 use handfast_transport::tls::TlsError;
 
@@ -137,6 +137,18 @@ impl From<RadioError> for Failure {
     }
 }
 
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        Self::new(error.to_string())
+            .with_hint(WITHOUT_BLE)
+            .with_code(code::NO_BLUETOOTH)
+    }
+}
+
+/// What helps where Bluetooth hears but does not connect.
+const WITHOUT_BLE: &str =
+    "Bring the devices closer together, or let them meet at a relay: --channel any on both.";
+
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Self {
         Self::usage(error.to_string()).with_hint("Give a PEM file of certificates with --ca-file.")
@@ -171,6 +183,9 @@ impl From<CeremonyError> for Failure {
             CeremonyError::Environment(ChannelFailure::Limit | ChannelFailure::TooLarge) => {
                 ("Start again with a new code.", code::FAILURE)
             }
+            CeremonyError::Environment(
+                ChannelFailure::BleFailed | ChannelFailure::BleLost | ChannelFailure::BleNotOffered,
+            ) => (WITHOUT_BLE, code::NO_BLUETOOTH),
             CeremonyError::Environment(_) => ("Check the relay and the network.", code::NO_RELAY),
             CeremonyError::TimedOut(_) => (
                 "Start again with a new code, with both devices side by side.",

@@ -1,6 +1,7 @@
 //! What the command lines over this library share: how they fail, how they set a device up and
 //! unlock it, and how they tell what goes on inside.
 
+mod channels;
 pub mod doctor;
 mod failure;
 mod group;
@@ -10,6 +11,7 @@ mod secrets;
 mod setup;
 mod silence;
 
+pub use channels::{channel_name, channels};
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;

@@ -1,20 +1,21 @@
 //! One ceremony: the machine of the protocol, a radio, a relay, and the engine on a thread of its
 //! own, so that the tunnel is served while a person thinks.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use handfast_proto::Now;
 use handfast_proto::hybrid::qr::ScannedInvitation;
-use handfast_proto::hybrid::tunnel::{TunnelDomain, TunnelId};
+use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
 use handfast_proto::hybrid::{
-    CeremonyError, ChannelFailure, PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent,
-    PhoneLimits, Unanswerable,
+    CeremonyError, ChannelFailure, DataChannel, DataChannels, PhoneAction, PhoneCeremony,
+    PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
 };
 use handfast_proto::trust::Method;
 use handfast_transport::channel::{Channel, ChannelEnd};
-use handfast_transport::radio::{Advertising, Heard, Radio, RadioError};
+use handfast_transport::radio::{Advertising, Heard, LinkError, Listener, Radio, RadioError};
 use handfast_transport::relay::{OpenError, RelayUrl, open_new};
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use super::person::{Asking, Voice};
+use crate::console::channel_name;
 use crate::engine::{Authenticator, Computer, Conclusion, Context, Reply, Session};
 
 /// The relay that this phone uses.
@@ -32,7 +34,11 @@ use crate::engine::{Authenticator, Computer, Conclusion, Context, Reply, Session
 pub(crate) struct Relay {
     pub(crate) url: RelayUrl,
     pub(crate) domain: TunnelDomain,
+    pub(crate) trust: TlsTrust,
 }
+
+/// What an advert names that has to name a relay, if there is none.
+const NO_RELAY: TunnelDomain = TunnelDomain(u16::MAX);
 
 /// Why a ceremony did not end well.
 #[derive(Debug, Error)]
@@ -41,6 +47,9 @@ pub(crate) enum ServeError {
     /// The protocol.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// The Bluetooth connection.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// The relay.
     #[error(transparent)]
     Relay(#[from] OpenError),
@@ -59,12 +68,14 @@ pub(crate) enum ServeError {
 pub(crate) struct Phone {
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) radio: Radio,
-    pub(crate) relay: Relay,
-    pub(crate) trust: TlsTrust,
+    pub(crate) relay: Option<Relay>,
+    /// Whether it takes Bluetooth connections.
+    pub(crate) ble: bool,
     /// How long a computer may take to hear the advert.
     pub(crate) patience: Duration,
 }
 
+type Opening = Pin<Box<dyn Future<Output = Result<(Channel, RoutingId), OpenError>>>>;
 type Answered = (Authenticator, Session, Reply);
 
 /// What one ceremony holds while it runs.
@@ -72,17 +83,31 @@ struct Running<'a> {
     phone: &'a mut Phone,
     ceremony: PhoneCeremony,
     begin: Instant,
-    channel: Option<Channel>,
+    opening: Option<Opening>,
+    tunnel: Option<Channel>,
+    listener: Option<Listener>,
+    /// The Bluetooth connection of a computer.
+    link: Option<Channel>,
     advertising: Option<Advertising>,
     engine: Option<JoinHandle<Answered>>,
     session: Option<Session>,
     voice: Voice,
-    open_error: Option<OpenError>,
+    /// Why the way that failed last did, in more words than the ceremony has.
+    way_error: Option<ServeError>,
     /// Why nobody can hear the advert, as long as that is so.
     radio_lost: Option<RadioError>,
 }
 
 impl Phone {
+    fn channels(&self) -> Result<DataChannels, Unanswerable> {
+        match (&self.relay, self.ble) {
+            (Some(_), true) => Ok(DataChannels::Both),
+            (Some(_), false) => Ok(DataChannels::WebSocket),
+            (None, true) => Ok(DataChannels::Ble),
+            (None, false) => Err(Unanswerable::NoCommonChannel),
+        }
+    }
+
     /// Serves one invitation to its end. `ask` makes the owner who is asked; its flag is set when
     /// the computer has left.
     pub(crate) async fn serve(
@@ -97,7 +122,8 @@ impl Phone {
             .ok_or(ServeError::Stopped)?
             .get_info();
         let config = PhoneConfig {
-            domain: self.relay.domain,
+            domain: self.relay.as_ref().map_or(NO_RELAY, |relay| relay.domain),
+            channels: self.channels()?,
             get_info,
             limits: PhoneLimits {
                 advert: self.patience,
@@ -109,12 +135,15 @@ impl Phone {
             ceremony: PhoneCeremony::start(config, invitation, now(begin))?,
             phone: self,
             begin,
-            channel: None,
+            opening: None,
+            tunnel: None,
+            listener: None,
+            link: None,
             advertising: None,
             engine: None,
             session: None,
             voice,
-            open_error: None,
+            way_error: None,
             radio_lost: None,
         };
         let withdrawn = Arc::new(AtomicBool::new(false));
@@ -164,7 +193,8 @@ impl Running<'_> {
 
     async fn act(&mut self, action: PhoneAction) -> Result<(), ServeError> {
         match action {
-            PhoneAction::OpenTunnel { tunnel, .. } => self.open(tunnel).await,
+            PhoneAction::OpenTunnel { tunnel, .. } => self.open(tunnel),
+            PhoneAction::ListenBle => self.listen().await,
             PhoneAction::Advertise(advert) => {
                 info!(radio = %self.phone.radio, "advertising");
                 self.advertising = Some(self.phone.radio.advertise(&advert).await?);
@@ -172,18 +202,26 @@ impl Running<'_> {
             PhoneAction::StopAdvertising => {
                 debug!("advertising stops");
                 self.advertising = None;
+                self.listener = None;
             }
-            PhoneAction::Send(frame) => {
+            PhoneAction::Send(at, frame) => {
                 debug!(bytes = frame.len(), "a message goes out");
-                if let Some(channel) = &mut self.channel
+                if let Some(channel) = self.channel(at)
                     && let Err(end) = channel.send(frame).await
                 {
-                    self.ended(&end);
+                    self.ended(at, &end);
                 }
             }
-            PhoneAction::Close => {
-                debug!("the tunnel is closed from here");
-                if let Some(channel) = self.channel.take() {
+            PhoneAction::Close(at) => {
+                debug!(channel = ?at, "it is closed from here");
+                let channel = match at {
+                    DataChannel::WebSocket => {
+                        self.opening = None;
+                        self.tunnel.take()
+                    }
+                    DataChannel::Ble => self.link.take(),
+                };
+                if let Some(channel) = channel {
                     channel.close().await;
                 }
             }
@@ -192,22 +230,89 @@ impl Running<'_> {
         Ok(())
     }
 
-    async fn open(&mut self, tunnel: TunnelId) {
-        let Phone { relay, trust, .. } = &*self.phone;
+    fn channel(&mut self, at: DataChannel) -> Option<&mut Channel> {
+        match at {
+            DataChannel::WebSocket => self.tunnel.as_mut(),
+            DataChannel::Ble => self.link.as_mut(),
+        }
+    }
+
+    fn open(&mut self, tunnel: TunnelId) {
+        let Some(relay) = self.phone.relay.clone() else {
+            return;
+        };
         info!(relay = %relay.url, "creating a tunnel");
-        match open_new(&relay.url, &tunnel, trust).await {
+        let opening = async move { open_new(&relay.url, &tunnel, &relay.trust).await };
+        self.opening = Some(Box::pin(opening));
+    }
+
+    fn opened(&mut self, opened: Result<(Channel, RoutingId), OpenError>) {
+        self.opening = None;
+        let now = now(self.begin);
+        match opened {
             Ok((channel, routing)) => {
-                self.channel = Some(channel);
-                self.ceremony
-                    .handle_channel_opened(routing, &mut OsRng, now(self.begin));
+                self.tunnel = Some(channel);
+                self.ceremony.handle_tunnel_opened(routing, &mut OsRng, now);
             }
             Err(error) => {
-                info!(%error, "no tunnel");
-                self.ceremony
-                    .handle_channel_failed(error.failure(), now(self.begin));
-                self.open_error = Some(error);
+                let failure = error.failure();
+                self.failed(DataChannel::WebSocket, failure, error.into());
             }
         }
+    }
+
+    async fn listen(&mut self) {
+        match self.phone.radio.listen().await {
+            Ok(listener) => {
+                let psm = listener.psm();
+                info!(%psm, "taking Bluetooth connections");
+                self.listener = Some(listener);
+                self.ceremony
+                    .handle_ble_listening(psm, &mut OsRng, now(self.begin));
+            }
+            Err(error) => {
+                self.failed(DataChannel::Ble, ChannelFailure::BleFailed, error.into());
+            }
+        }
+    }
+
+    fn linked(&mut self, linked: Result<Channel, LinkError>) {
+        match linked {
+            Ok(link) => {
+                debug!("a computer has come by Bluetooth");
+                self.link = Some(link);
+                self.ceremony.handle_ble_linked(now(self.begin));
+            }
+            Err(error) => {
+                self.listener = None;
+                self.failed(DataChannel::Ble, ChannelFailure::BleFailed, error.into());
+            }
+        }
+    }
+
+    fn failed(&mut self, at: DataChannel, failure: ChannelFailure, error: ServeError) {
+        info!(channel = ?at, "this way is not there: {error}");
+        self.way_error = Some(error);
+        let now = now(self.begin);
+        self.ceremony
+            .handle_channel_failed(at, failure, &mut OsRng, now);
+    }
+
+    /// Says that one of two ways is left; nobody who has the relay misses Bluetooth.
+    fn without(&mut self, channel: DataChannel, error: CeremonyError) {
+        let why = self
+            .way_error
+            .take()
+            .unwrap_or_else(|| error.into())
+            .to_string();
+        let words = match channel {
+            DataChannel::WebSocket => format!("Going on by Bluetooth alone: {why}."),
+            DataChannel::Ble => String::new(),
+        };
+        self.voice.say(
+            &words,
+            json!({"event": "without", "channel": channel_name(channel), "reason": why}),
+        );
     }
 
     fn note(
@@ -221,8 +326,13 @@ impl Running<'_> {
                 self.voice
                     .say("Looking for the computer…", json!({"event": "advertising"}));
             }
-            PhoneEvent::ClientConnected { handshake_hash } => {
+            PhoneEvent::Without(channel, error) => self.without(channel, error),
+            PhoneEvent::ClientConnected {
+                channel,
+                handshake_hash,
+            } => {
                 self.radio_lost = None;
+                self.way_error = None;
                 let method = if self.phone.radio.is_simulated() {
                     Method::Simulated
                 } else {
@@ -235,8 +345,10 @@ impl Running<'_> {
                 };
                 let authenticator = self.phone.authenticator.as_ref();
                 self.session = authenticator.map(|authenticator| authenticator.session(context));
-                self.voice
-                    .say("The computer is connected.", json!({"event": "connected"}));
+                self.voice.say(
+                    "The computer is connected.",
+                    json!({"event": "connected", "channel": channel_name(channel)}),
+                );
             }
             PhoneEvent::Request(request) => {
                 info!(
@@ -263,11 +375,11 @@ impl Running<'_> {
                 if let Some(radio) = self.radio_lost.take() {
                     return Some(Err(radio.into()));
                 }
-                return Some(Err(match (error, self.open_error.take()) {
+                return Some(Err(match (error, self.way_error.take()) {
                     (CeremonyError::Environment(ChannelFailure::Conflict), _) | (_, None) => {
                         error.into()
                     }
-                    (_, Some(error)) => error.into(),
+                    (_, Some(error)) => error,
                 }));
             }
             _ => {}
@@ -293,12 +405,16 @@ impl Running<'_> {
         }
     }
 
-    /// The tunnel is gone.
-    fn ended(&mut self, end: &ChannelEnd) {
-        debug!("the tunnel is closed: {end}");
-        self.channel = None;
+    /// A channel is gone.
+    fn ended(&mut self, at: DataChannel, end: &ChannelEnd) {
+        debug!(channel = ?at, "it is closed: {end}");
+        match at {
+            DataChannel::WebSocket => self.tunnel = None,
+            DataChannel::Ble => self.link = None,
+        }
+        let now = now(self.begin);
         self.ceremony
-            .handle_channel_closed(end.closed(), now(self.begin));
+            .handle_channel_closed(at, end.closed(), &mut OsRng, now);
     }
 
     async fn wait(&mut self) -> Result<(), ServeError> {
@@ -310,12 +426,21 @@ impl Running<'_> {
                 None => std::future::pending().await,
             }
         };
-        let frame = async {
-            match &mut self.channel {
-                Some(channel) => channel.recv().await,
+        let opened = async {
+            match &mut self.opening {
+                Some(opening) => opening.await,
                 None => std::future::pending().await,
             }
         };
+        let from_tunnel = frame(self.tunnel.as_mut());
+        let is_linked = self.link.is_some();
+        let linked = async {
+            match &self.listener {
+                Some(listener) if !is_linked => listener.accept().await,
+                _ => std::future::pending().await,
+            }
+        };
+        let from_link = frame(self.link.as_mut());
         let radio = async {
             match &mut self.advertising {
                 Some(advertising) => advertising.next().await,
@@ -336,16 +461,34 @@ impl Running<'_> {
                 // A computer that left meanwhile gets no answer.
                 let _ = self.ceremony.respond(reply.bytes, now(self.begin));
             }
-            frame = frame => match frame {
-                Ok(frame) => {
-                    debug!(bytes = frame.len(), "a message came");
-                    self.ceremony.handle_frame(&frame, &mut OsRng, now(self.begin));
-                }
-                Err(end) => self.ended(&end),
-            },
-            () = sleep_until(deadline) => self.ceremony.handle_timeout(now(self.begin)),
+            opened = opened => self.opened(opened),
+            linked = linked => self.linked(linked),
+            came = from_tunnel => self.came(DataChannel::WebSocket, came),
+            came = from_link => self.came(DataChannel::Ble, came),
+            () = sleep_until(deadline) => {
+                self.ceremony.handle_timeout(&mut OsRng, now(self.begin));
+            }
         }
         Ok(())
+    }
+
+    fn came(&mut self, at: DataChannel, came: Result<Vec<u8>, ChannelEnd>) {
+        match came {
+            Ok(frame) => {
+                debug!(bytes = frame.len(), "a message came");
+                let now = now(self.begin);
+                self.ceremony.handle_frame(at, &frame, &mut OsRng, now);
+            }
+            Err(end) => self.ended(at, &end),
+        }
+    }
+}
+
+/// Waits for what comes, if there is where it could come from.
+async fn frame(channel: Option<&mut Channel>) -> Result<Vec<u8>, ChannelEnd> {
+    match channel {
+        Some(channel) => channel.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -155,14 +155,14 @@ fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<Option<Pi
 /// Where the passkey is, and how it is reached.
 enum Way {
     Local,
-    Phone(Nearby),
+    Phone(Box<Nearby>),
 }
 
 impl Way {
     fn prepare(how: &How, voice: Voice) -> Result<Self, Failure> {
         Ok(match how.via {
             Via::Local => Self::Local,
-            Via::Qr => Self::Phone(Nearby::prepare(&how.hybrid, voice)?),
+            Via::Qr => Self::Phone(Box::new(Nearby::prepare(&how.hybrid, voice)?)),
         })
     }
 

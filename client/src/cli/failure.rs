@@ -77,6 +77,7 @@ impl From<SessionError> for Failure {
             SessionError::Radio(error) => error.into(),
             SessionError::Tls(error) => error.into(),
             SessionError::Relay(error) => error.into(),
+            SessionError::Link(error) => error.into(),
             SessionError::Misuse(error) => Self::new(error.to_string()),
         }
     }

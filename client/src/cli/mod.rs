@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use handfast_authenticator::console::{self, Failure};
+use handfast_proto::hybrid::DataChannels;
 use handfast_transport::radio::Radio;
 use handfast_transport::relay::RelayUrl;
 use tokio::runtime::Runtime;
@@ -222,6 +223,11 @@ struct Hybrid {
     /// The Bluetooth adapter to listen with, such as hci0 [usually all that are on].
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
+    /// On which way to talk to the phone: relay, ble (Bluetooth itself, without any network; the phone
+    /// must be able to), or any, which tries Bluetooth first. Some older phones understand codes with ble
+    /// or any not at all.
+    #[arg(long, value_name = "WAY", default_value = "relay", value_parser = console::channels)]
+    channel: DataChannels,
     /// Where the phone's relay is, if its number N (handfast-authenticator --tunnel-domain) does not
     /// tell: 300=wss://HOST:PORT. May be given several times.
     #[arg(long, value_name = "N=URL")]
@@ -246,6 +252,7 @@ impl Hybrid {
     fn means(&self) -> Result<Means, Failure> {
         Ok(Means {
             radio: Radio::parse(&self.radio, self.adapter.as_deref(), console::default_air)?,
+            channels: self.channel,
             relays: relays(&self.relay_map)?,
             ca_file: self.ca_file.clone(),
             patience: self.patience(),

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
 
-use handfast_authenticator::console::Failure;
+use handfast_authenticator::console::{self, Failure};
+use handfast_proto::hybrid::DataChannel;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -50,9 +51,22 @@ impl Voice {
         let (words, event) = match &progress {
             Progress::WaitingForPhone => ("Waiting for the phone…", "waiting-for-phone"),
             Progress::PhoneFound => ("Phone found.", "phone-found"),
-            Progress::Connected => ("Connected.", "connected"),
             Progress::WaitingForApproval => {
                 ("Waiting for approval on the phone…", "waiting-for-approval")
+            }
+            Progress::Connected(channel) => {
+                let words = match channel {
+                    DataChannel::WebSocket => "Connected.",
+                    DataChannel::Ble => "Connected by Bluetooth.",
+                };
+                let channel = console::channel_name(*channel);
+                return self.say(words, &json!({"event": "connected", "channel": channel}));
+            }
+            Progress::RelayInstead(why) => {
+                return self.say(
+                    &format!("Going on through the relay: {why}."),
+                    &json!({"event": "relay-instead", "reason": why}),
+                );
             }
             Progress::RadioBack => ("Bluetooth is back.", "radio-back"),
             Progress::RadioLost(why) => {

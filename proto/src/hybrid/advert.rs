@@ -4,8 +4,10 @@
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use super::data_channel::Psm;
 use super::keys::EidKey;
 use super::tunnel::{RoutingId, TunnelDomain};
+use crate::cbor::{self, Map, Value};
 
 /// The 16-bit service UUID under which adverts are sent (FIDO).
 pub const SERVICE_UUID: u16 = 0xfff9;
@@ -58,6 +60,36 @@ impl EidPlaintext {
     }
 }
 
+/// What a phone broadcasts: 20 bytes, and behind them where it takes Bluetooth connections, if it does
+/// (`hybrid-transport.md` §3.4).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Advertisement {
+    /// The encrypted 20 bytes.
+    pub eid: [u8; ADVERT_LENGTH],
+    /// The PSM of the phone's L2CAP server. With one, the advert has to be connectable.
+    pub psm: Option<Psm>,
+}
+
+impl Advertisement {
+    /// Returns the bytes to broadcast under [`SERVICE_UUID`].
+    pub fn service_data(&self) -> Vec<u8> {
+        let mut data = self.eid.to_vec();
+        if let Some(psm) = self.psm {
+            data.extend(Map::new().with(1, psm.get()).encode());
+        }
+        data
+    }
+}
+
+/// Reads where a phone takes Bluetooth connections from what follows the 20 bytes of its advert. Nobody
+/// vouches for that, and what cannot be read is as if absent.
+pub fn psm(service_data: &[u8]) -> Option<Psm> {
+    let suffix = service_data.get(ADVERT_LENGTH..)?;
+    let value = cbor::decode(suffix).ok()?;
+    let number = value.as_map()?.int(1).and_then(Value::as_u64)?;
+    Psm::new(u16::try_from(number).ok()?)
+}
+
 /// Encrypts an advert.
 pub fn seal(key: &EidKey, plaintext: &EidPlaintext) -> [u8; ADVERT_LENGTH] {
     let mut block = plaintext.to_bytes();
@@ -70,7 +102,7 @@ pub fn seal(key: &EidKey, plaintext: &EidPlaintext) -> [u8; ADVERT_LENGTH] {
     advert
 }
 
-/// Decrypts an advert, if it is for this key. What follows its 20 bytes is not looked at.
+/// Decrypts an advert, if it is for this key. What follows its 20 bytes is for [`psm`].
 ///
 /// # Errors
 ///

@@ -5,6 +5,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use super::channel::ChannelError;
+use super::framing::FramingError;
 use super::handshake::HandshakeError;
 use super::message::MessageError;
 use crate::ctap2::ResponseError;
@@ -16,6 +17,15 @@ pub enum ChannelFailure {
     /// 409: the tunnel exists already, so another phone answers this QR code.
     #[error("another device answers this code already")]
     Conflict,
+    /// No Bluetooth connection with the other device came about, or this device can take none.
+    #[error("no Bluetooth connection with the other device could be made")]
+    BleFailed,
+    /// The Bluetooth connection with the other device broke.
+    #[error("the Bluetooth connection with the other device broke")]
+    BleLost,
+    /// The phone takes no Bluetooth connections, and the client offers nothing else.
+    #[error("the phone does not talk by Bluetooth alone")]
+    BleNotOffered,
     /// 410: the address is no longer served.
     #[error("the relay does not serve this address any more")]
     Gone,
@@ -50,7 +60,7 @@ pub enum ChannelFailure {
 pub enum Closed {
     /// The other device closed it (1000, or no code), or was lost by the relay (1001).
     ByPeer,
-    /// The relay ended it, or it broke: the other device may be well.
+    /// The relay ended it, or the way broke: the other device may be well.
     ByRelay(ChannelFailure),
     /// This side ended it, because the other device sent what nobody may send.
     Misbehaved(BadMessage),
@@ -119,6 +129,9 @@ pub enum PeerMisbehaved {
     /// Data before the handshake.
     #[error("data came before the handshake")]
     DataBeforeHandshake,
+    /// What came by Bluetooth is no message.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
     /// What the phone says of itself cannot be read.
     #[error("the phone's information cannot be read: {0}")]
     GetInfo(#[from] ResponseError),
@@ -161,6 +174,9 @@ pub enum TimedOut {
     /// The phone's advert.
     #[error("no phone answered the code")]
     Advert,
+    /// The Bluetooth connection.
+    #[error("no Bluetooth connection with the other device came about in time")]
+    Ble,
     /// The tunnel.
     #[error("the relay took too long")]
     Channel,
@@ -211,6 +227,12 @@ impl From<ChannelError> for CeremonyError {
     }
 }
 
+impl From<FramingError> for CeremonyError {
+    fn from(error: FramingError) -> Self {
+        Self::PeerMisbehaved(error.into())
+    }
+}
+
 impl From<HandshakeError> for CeremonyError {
     fn from(error: HandshakeError) -> Self {
         match error {
@@ -245,6 +267,9 @@ pub struct ClientLimits {
     pub advert: Duration,
     /// For the tunnel.
     pub channel: Duration,
+    /// For the Bluetooth connection, and again for message 2 over it as long as there is a tunnel to go
+    /// to instead.
+    pub ble: Duration,
     /// For message 2, and again for the post-handshake message.
     pub handshake: Duration,
     /// For the answer to a request: a person has to find it and to decide.
@@ -258,6 +283,7 @@ impl Default for ClientLimits {
         Self {
             advert: Duration::from_secs(180),
             channel: Duration::from_secs(30),
+            ble: Duration::from_secs(10),
             handshake: Duration::from_secs(20),
             reply: Duration::from_secs(300),
             linger: Duration::from_secs(2),
@@ -270,6 +296,10 @@ impl Default for ClientLimits {
 pub struct PhoneLimits {
     /// For the tunnel.
     pub channel: Duration,
+    /// For the tunnel when computers could come by Bluetooth already.
+    pub without_tunnel: Duration,
+    /// For message 1 of a computer that has come by Bluetooth: others may want to come.
+    pub silent_link: Duration,
     /// For a client to hear the advert.
     pub advert: Duration,
     /// For a request, the first and every further one.
@@ -282,6 +312,8 @@ impl Default for PhoneLimits {
     fn default() -> Self {
         Self {
             channel: Duration::from_secs(30),
+            without_tunnel: Duration::from_secs(5),
+            silent_link: Duration::from_secs(5),
             advert: Duration::from_secs(60),
             request: Duration::from_secs(60),
             // A prompt has its own minute for each line that is typed; this ends all of them.

@@ -8,6 +8,8 @@ pub mod advert;
 mod ceremony;
 pub mod channel;
 mod client;
+pub mod data_channel;
+pub mod framing;
 pub mod handshake;
 pub mod keys;
 pub mod message;
@@ -20,4 +22,5 @@ pub use ceremony::{
     PhoneLimits, TimedOut, Unanswerable,
 };
 pub use client::{ClientAction, ClientCeremony, ClientConfig, ClientEvent};
+pub use data_channel::{DataChannel, DataChannels, Psm};
 pub use phone::{PhoneAction, PhoneCeremony, PhoneConfig, PhoneEvent};

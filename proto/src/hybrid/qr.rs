@@ -6,6 +6,7 @@ use p256::elliptic_curve::sec1::{FromEncodedPoint as _, ToEncodedPoint as _};
 use rand_core::CryptoRngCore;
 use thiserror::Error;
 
+use super::data_channel::DataChannels;
 use super::keys::QrSecret;
 use super::tunnel::ASSIGNED_DOMAINS;
 use crate::cbor::{DecodeError, Map, SecretMap, Value};
@@ -80,18 +81,25 @@ pub struct QrInvitation {
     pub(super) key: p256::SecretKey,
     pub(super) secret: QrSecret,
     hint: Hint,
+    channels: DataChannels,
     unix: u64,
 }
 
 impl QrInvitation {
     /// Makes an invitation with a new key and a new secret.
-    pub fn generate(hint: Hint, unix: u64, mut rng: &mut dyn CryptoRngCore) -> Self {
+    pub fn generate(
+        hint: Hint,
+        channels: DataChannels,
+        unix: u64,
+        mut rng: &mut dyn CryptoRngCore,
+    ) -> Self {
         let key = p256::SecretKey::random(&mut rng);
         let secret = QrSecret::generate(rng);
         Self {
             key,
             secret,
             hint,
+            channels,
             unix,
         }
     }
@@ -105,9 +113,16 @@ impl QrInvitation {
             .with(2, ASSIGNED_DOMAINS)
             .with(3, self.unix)
             .with(4, false)
-            .with(5, self.hint.as_str());
+            .with(5, self.hint.as_str())
+            .with_some(6, self.listed_channels());
         let map = SecretMap::from(map);
         format!("{SCHEME}{}", encode_digits(&map.encode()))
+    }
+
+    /// Some phones refuse a code that lists channels: without Bluetooth there is nothing to say.
+    fn listed_channels(&self) -> Option<Value> {
+        let listed = self.channels.numbers().iter().copied().map(Value::from);
+        (self.channels != DataChannels::WebSocket).then(|| Value::Array(listed.collect()))
     }
 }
 
@@ -125,7 +140,7 @@ pub struct ScannedInvitation {
     unix: Option<u64>,
     linking: bool,
     hint: Hint,
-    channels: Vec<u64>,
+    channels: DataChannels,
 }
 
 impl ScannedInvitation {
@@ -200,9 +215,9 @@ impl ScannedInvitation {
         self.hint
     }
 
-    /// Returns the data channels that the client offers: 0 WebSocket, 1 Bluetooth.
-    pub fn channels(&self) -> &[u64] {
-        &self.channels
+    /// Returns the data channels that the client offers.
+    pub fn channels(&self) -> DataChannels {
+        self.channels
     }
 }
 
@@ -232,18 +247,9 @@ fn optional<'a, T>(
 }
 
 /// Reads member 6, whose older meaning was a truth value: anything but a list is as if absent.
-fn channels(value: Option<&Value>) -> Vec<u64> {
-    let listed: Vec<u64> = value
-        .and_then(Value::as_array)
-        .map(|items| {
-            items
-                .iter()
-                .filter_map(Value::as_u64)
-                .filter(|&n| n <= 1)
-                .collect()
-        })
-        .unwrap_or_default();
-    if listed.is_empty() { vec![0] } else { listed }
+fn channels(value: Option<&Value>) -> DataChannels {
+    let listed = value.and_then(Value::as_array).unwrap_or_default();
+    DataChannels::from_numbers(listed.iter().filter_map(Value::as_u64)).unwrap_or_default()
 }
 
 /// The decimal digits that stand for 1 to 7 bytes.

@@ -1,6 +1,7 @@
 //! A client and a phone of the testkit, and what a good ceremony of theirs gives.
 
 use handfast_proto::ctap2::get_info;
+use handfast_proto::hybrid::{DataChannel, DataChannels};
 use handfast_proto::ids::Aaguid;
 use handfast_testkit::{Damage, Faults, FrameFault, Outcome, Pair, Script, Side};
 
@@ -23,6 +24,8 @@ pub(crate) fn script() -> Script {
         get_info: info(),
         requests: vec![ASK.to_vec()],
         answer: Box::new(|_| Some(ANSWER.to_vec())),
+        client_channels: DataChannels::WebSocket,
+        phone_channels: DataChannels::Both,
         rival: None,
     }
 }
@@ -72,6 +75,7 @@ pub(crate) fn good() -> Outcome {
         client: Some(Ok(())),
         phone: Some(Ok(())),
         rival: None,
+        channel: Some(DataChannel::WebSocket),
         responses: vec![ANSWER.to_vec()],
         requests: vec![ASK.to_vec()],
     }

@@ -2,7 +2,7 @@
 
 use handfast_proto::cbor;
 use handfast_proto::hybrid::advert::{
-    self, AdvertError, EidPlaintext, OLD_SERVICE_UUID, SERVICE_UUID,
+    self, AdvertError, Advertisement, EidPlaintext, OLD_SERVICE_UUID, SERVICE_UUID,
 };
 use handfast_proto::hybrid::keys::EidKey;
 
@@ -40,7 +40,7 @@ fn real<'v>(all: &Node<'v>) -> Node<'v> {
     all.at("eid").list("valid")[1].clone()
 }
 
-pub(crate) fn a_suffix_is_passed_over(all: &Node<'_>) {
+pub(crate) fn a_suffix_tells_where_connections_are_taken(all: &Node<'_>) {
     let real = real(all);
     let key = EidKey::from_bytes(&real.array("eid_key"));
     for entry in all.at("eid").list("ctap23_suffix") {
@@ -55,8 +55,14 @@ pub(crate) fn a_suffix_is_passed_over(all: &Node<'_>) {
         });
         let told: serde_json::Map<_, _> = told.collect();
         assert_eq!(entry.at("map").value().as_object().unwrap(), &told);
-        let bluetooth = "the Bluetooth data channel is not built yet";
-        entry.at("psm").skip(bluetooth);
+        let psm = advert::psm(&data);
+        let number = psm.map(|psm| u64::from(psm.get()));
+        assert_eq!(number, entry.at("psm").value().as_u64(), "{}", entry.path());
+        // Ours have nothing else in their suffix.
+        if let (Some(_), 1) = (psm, map.len()) {
+            let eid = real.array("advert");
+            assert_eq!(Advertisement { eid, psm }.service_data(), data);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use handfast_proto::ctap2::get_info;
 use handfast_proto::hybrid::channel::{ChannelError, SecureChannel};
+use handfast_proto::hybrid::framing::{Framing as _, Sdus};
 use handfast_proto::hybrid::message::{Message, MessageError, PostHandshake};
 
 use crate::common::vectors::Node;
@@ -122,5 +123,42 @@ pub(crate) fn assert_info(info: &get_info::Response, wanted: &Node<'_>) {
     assert_eq!(info.options.len(), options.len());
     for (name, on) in options {
         assert_eq!(info.option(name), on.value().as_bool(), "{name}");
+    }
+}
+
+/// The stream in which who cuts at the first terminator loses its way: its messages come out as they were
+/// meant, because only they are accepted.
+pub(crate) fn messages_in_one_stream_are_told_apart_by_what_they_are(all: &Node<'_>) {
+    let framing = all.at("l2cap_framing");
+    let stream = framing.bytes("crlf_stream");
+    let list = |name| -> Vec<Vec<u8>> {
+        let entries = framing.list(name).into_iter();
+        entries
+            .map(|entry| hex::decode(entry.value().as_str().unwrap()).unwrap())
+            .collect()
+    };
+    let (meant, cut) = (
+        list("intended_messages"),
+        list("messages_as_seen_by_first_crlf_splitter"),
+    );
+    let naive = stream.windows(2).filter(|two| two == b"\r\n").count();
+    assert_eq!(cut.len(), naive, "where a naive reader cuts");
+    assert_ne!(meant, cut);
+    let mut sdus = Sdus::default();
+    sdus.push(&stream);
+    // No message of the protocol is empty.
+    for message in meant.iter().filter(|message| !message.is_empty()) {
+        let is_message = |candidate: &[u8]| candidate == message;
+        assert_eq!(sdus.cut(16, &is_message), Ok(Some(message.clone())));
+    }
+    let rates = framing.at("expected_loss_rate");
+    for (length, rate) in rates.members() {
+        let places: i32 = length.parse::<i32>().unwrap() - 1;
+        let expected = 1.0 - (1.0 - 1.0 / 65536.0_f64).powi(places);
+        let rate = rate.value().as_f64().unwrap();
+        assert!(
+            (rate - expected).abs() < 5e-5,
+            "{length}: {rate} {expected}"
+        );
     }
 }

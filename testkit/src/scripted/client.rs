@@ -8,14 +8,14 @@ use handfast_proto::hybrid::keys::{Psk, QrSecret};
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::RoutingId;
 use handfast_proto::hybrid::{
-    ApiMisuse, CeremonyError, ChannelFailure, Closed, PhoneAction, PhoneCeremony, PhoneConfig,
-    PhoneEvent,
+    ApiMisuse, CeremonyError, ChannelFailure, Closed, DataChannel, PhoneAction, PhoneCeremony,
+    PhoneConfig, PhoneEvent, Psm,
 };
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRngCore, RngCore, SeedableRng};
 
-use super::stage::{Act, Machine, START, Stage, other_stream};
+use super::stage::{Act, Machine, PSM, START, Stage, bare, other_stream};
 use super::{Record, ScriptError, Step};
 use crate::pair::PairError;
 
@@ -154,26 +154,46 @@ impl ScriptedClient {
 impl Machine for PhoneCeremony {
     type Event = PhoneEvent;
 
-    fn opened(&mut self, rng: &mut ChaCha20Rng, now: Now) {
-        let mut routing = [0; 3];
-        rng.fill_bytes(&mut routing);
-        self.handle_channel_opened(RoutingId(routing), rng, now);
+    fn opened(&mut self, at: DataChannel, rng: &mut ChaCha20Rng, now: Now) {
+        match at {
+            DataChannel::WebSocket => {
+                let mut routing = [0; 3];
+                rng.fill_bytes(&mut routing);
+                self.handle_tunnel_opened(RoutingId(routing), rng, now);
+            }
+            DataChannel::Ble => {
+                if let Some(psm) = Psm::new(PSM) {
+                    self.handle_ble_listening(psm, rng, now);
+                }
+            }
+        }
     }
 
-    fn refused(&mut self, failure: ChannelFailure, now: Now) {
-        self.handle_channel_failed(failure, now);
+    fn linked(&mut self, now: Now) -> Option<()> {
+        self.handle_ble_linked(now);
+        Some(())
     }
 
-    fn frame(&mut self, frame: &[u8], rng: &mut dyn CryptoRngCore, now: Now) {
-        self.handle_frame(frame, rng, now);
+    fn refused(
+        &mut self,
+        at: DataChannel,
+        failure: ChannelFailure,
+        rng: &mut ChaCha20Rng,
+        now: Now,
+    ) {
+        self.handle_channel_failed(at, failure, rng, now);
     }
 
-    fn closed(&mut self, closed: Closed, now: Now) {
-        self.handle_channel_closed(closed, now);
+    fn frame(&mut self, at: DataChannel, frame: &[u8], rng: &mut dyn CryptoRngCore, now: Now) {
+        self.handle_frame(at, frame, rng, now);
     }
 
-    fn timeout(&mut self, now: Now) {
-        self.handle_timeout(now);
+    fn closed(&mut self, at: DataChannel, closed: Closed, rng: &mut ChaCha20Rng, now: Now) {
+        self.handle_channel_closed(at, closed, rng, now);
+    }
+
+    fn timeout(&mut self, rng: &mut ChaCha20Rng, now: Now) {
+        self.handle_timeout(rng, now);
     }
 
     fn deadline(&self) -> Option<Duration> {
@@ -198,10 +218,11 @@ impl Machine for PhoneCeremony {
 
     fn next_action(&mut self) -> Option<Act> {
         self.poll_action().map(|action| match action {
-            PhoneAction::Advertise(advert) => Act::Advert(advert.to_vec()),
-            PhoneAction::Close => Act::Close,
+            PhoneAction::Advertise(advert) => Act::Advert(advert.service_data()),
+            PhoneAction::Close(_) => Act::Close,
+            PhoneAction::ListenBle => Act::Link,
             PhoneAction::OpenTunnel { .. } => Act::Open,
-            PhoneAction::Send(frame) => Act::Send(frame),
+            PhoneAction::Send(at, frame) => Act::Send(bare(at, frame)),
             PhoneAction::StopAdvertising => Act::Radio(false),
             _ => Act::Other,
         })

@@ -10,7 +10,7 @@ use core::time::Duration;
 use handfast_proto::hybrid::channel::ChannelError;
 use handfast_proto::hybrid::handshake::HandshakeError;
 use handfast_proto::hybrid::message::Message;
-use handfast_proto::hybrid::{ApiMisuse, ChannelFailure, Closed};
+use handfast_proto::hybrid::{ApiMisuse, ChannelFailure, Closed, DataChannel};
 
 pub use client::ScriptedClient;
 pub use phone::ScriptedPhone;
@@ -26,7 +26,7 @@ pub enum Step {
     Ask(Vec<u8>),
     /// The person at the ceremony ends it.
     Cancel,
-    /// The tunnel closes.
+    /// The channel closes.
     Close(Closed),
     /// The peer takes the ceremony's next frame: message 2 for a scripted client that has sent
     /// message 1, else a message of the channel.
@@ -35,18 +35,24 @@ pub enum Step {
     Frame(Vec<u8>),
     /// The peer sends its message of the handshake; a scripted phone takes message 1 for it.
     Handshake,
-    /// The relay opens the tunnel, whether or not it was asked to.
+    /// A scripted client connects by Bluetooth.
+    Link,
+    /// The channel opens, whether or not that was asked for; for a phone's ceremony by Bluetooth: its
+    /// connections are taken now.
     Open,
     /// The peer encrypts this as it is: its padding is the script's.
     Padded(Vec<u8>),
     /// The peer pads and encrypts this.
     Plain(Vec<u8>),
-    /// The relay refuses the tunnel.
+    /// The channel cannot be opened.
     Refuse(ChannelFailure),
     /// The peer sends a typed message.
     Send(Message),
     /// The program with the client's ceremony has nothing more to ask.
     Shutdown,
+    /// From here on the peer is on this channel, which is a tunnel in the beginning. By Bluetooth each of
+    /// its frames is a service data unit.
+    Use(DataChannel),
     /// Nothing is said for this long.
     Wait(Duration),
 }
@@ -92,7 +98,9 @@ pub struct Record<Event> {
     pub radio: bool,
     /// How many tunnels it wanted.
     pub opened: usize,
-    /// How often it closed the tunnel.
+    /// How many Bluetooth connections it wanted, or how often it got ready for them.
+    pub linked: usize,
+    /// How often it closed a channel.
     pub closed: usize,
     /// What its program did wrong.
     pub misuse: Vec<ApiMisuse>,
@@ -107,6 +115,7 @@ impl<Event> Default for Record<Event> {
             adverts: Vec::new(),
             radio: false,
             opened: 0,
+            linked: 0,
             closed: 0,
             misuse: Vec::new(),
         }

@@ -1,18 +1,18 @@
 use core::time::Duration;
 
 use handfast_proto::Now;
-use handfast_proto::hybrid::advert::{self, AdvertError, EidPlaintext};
+use handfast_proto::hybrid::advert::{self, AdvertError, Advertisement, EidPlaintext};
 use handfast_proto::hybrid::handshake::respond;
 use handfast_proto::hybrid::qr::{QrError, ScannedInvitation};
 use handfast_proto::hybrid::tunnel::RoutingId;
 use handfast_proto::hybrid::{
     ApiMisuse, CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig,
-    ClientEvent, Closed,
+    ClientEvent, Closed, DataChannel, Psm,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRngCore, RngCore, SeedableRng};
 
-use super::stage::{Act, Machine, START, Stage, other_stream};
+use super::stage::{Act, Machine, PSM, START, Stage, bare, other_stream};
 use super::{Record, ScriptError, Step};
 use crate::pair::DOMAIN;
 
@@ -88,9 +88,15 @@ impl ScriptedPhone {
         self.stage.rest();
     }
 
-    /// Returns the phone's advert.
+    /// Returns the phone's advert; it takes Bluetooth connections if the client offers any.
     pub fn advert(&self) -> Vec<u8> {
-        advert::seal(&self.invitation.secret().eid_key(), &self.plaintext).to_vec()
+        let psm = Psm::new(PSM);
+        let offered = self.invitation.channels().contain(DataChannel::Ble);
+        let advertisement = Advertisement {
+            eid: advert::seal(&self.invitation.secret().eid_key(), &self.plaintext),
+            psm: psm.filter(|_| offered),
+        };
+        advertisement.service_data()
     }
 
     /// Lets the client hear an advert, of whatever origin.
@@ -136,23 +142,33 @@ impl ScriptedPhone {
 impl Machine for ClientCeremony {
     type Event = ClientEvent;
 
-    fn opened(&mut self, rng: &mut ChaCha20Rng, now: Now) {
-        self.handle_channel_opened(rng, now);
+    fn opened(&mut self, at: DataChannel, rng: &mut ChaCha20Rng, now: Now) {
+        self.handle_channel_opened(at, rng, now);
     }
 
-    fn refused(&mut self, failure: ChannelFailure, now: Now) {
-        self.handle_channel_failed(failure, now);
+    fn linked(&mut self, _now: Now) -> Option<()> {
+        None
     }
 
-    fn frame(&mut self, frame: &[u8], _rng: &mut dyn CryptoRngCore, now: Now) {
-        self.handle_frame(frame, now);
+    fn refused(
+        &mut self,
+        at: DataChannel,
+        failure: ChannelFailure,
+        _rng: &mut ChaCha20Rng,
+        now: Now,
+    ) {
+        self.handle_channel_failed(at, failure, now);
     }
 
-    fn closed(&mut self, closed: Closed, now: Now) {
-        self.handle_channel_closed(closed, now);
+    fn frame(&mut self, at: DataChannel, frame: &[u8], _rng: &mut dyn CryptoRngCore, now: Now) {
+        self.handle_frame(at, frame, now);
     }
 
-    fn timeout(&mut self, now: Now) {
+    fn closed(&mut self, at: DataChannel, closed: Closed, _rng: &mut ChaCha20Rng, now: Now) {
+        self.handle_channel_closed(at, closed, now);
+    }
+
+    fn timeout(&mut self, _rng: &mut ChaCha20Rng, now: Now) {
         self.handle_timeout(now);
     }
 
@@ -179,9 +195,10 @@ impl Machine for ClientCeremony {
 
     fn next_action(&mut self) -> Option<Act> {
         self.poll_action().map(|action| match action {
-            ClientAction::Close => Act::Close,
+            ClientAction::Close(_) => Act::Close,
+            ClientAction::OpenBle { .. } => Act::Link,
             ClientAction::OpenTunnel { .. } => Act::Open,
-            ClientAction::Send(frame) => Act::Send(frame),
+            ClientAction::Send(at, frame) => Act::Send(bare(at, frame)),
             ClientAction::StartScan => Act::Radio(true),
             ClientAction::StopScan => Act::Radio(false),
             _ => Act::Other,

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 
 use handfast_proto::Now;
 use handfast_proto::hybrid::channel::SecureChannel;
-use handfast_proto::hybrid::{ApiMisuse, ChannelFailure, Closed};
+use handfast_proto::hybrid::{ApiMisuse, ChannelFailure, Closed, DataChannel};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRngCore, SeedableRng};
 
@@ -13,6 +13,7 @@ use super::{Record, ScriptError, Step};
 pub(super) enum Act {
     Advert(Vec<u8>),
     Close,
+    Link,
     Open,
     Other,
     Radio(bool),
@@ -23,11 +24,18 @@ pub(super) enum Act {
 pub(super) trait Machine {
     type Event;
 
-    fn opened(&mut self, rng: &mut ChaCha20Rng, now: Now);
-    fn refused(&mut self, failure: ChannelFailure, now: Now);
-    fn frame(&mut self, frame: &[u8], rng: &mut dyn CryptoRngCore, now: Now);
-    fn closed(&mut self, closed: Closed, now: Now);
-    fn timeout(&mut self, now: Now);
+    fn opened(&mut self, at: DataChannel, rng: &mut ChaCha20Rng, now: Now);
+    fn linked(&mut self, now: Now) -> Option<()>;
+    fn refused(
+        &mut self,
+        at: DataChannel,
+        failure: ChannelFailure,
+        rng: &mut ChaCha20Rng,
+        now: Now,
+    );
+    fn frame(&mut self, at: DataChannel, frame: &[u8], rng: &mut dyn CryptoRngCore, now: Now);
+    fn closed(&mut self, at: DataChannel, closed: Closed, rng: &mut ChaCha20Rng, now: Now);
+    fn timeout(&mut self, rng: &mut ChaCha20Rng, now: Now);
     fn deadline(&self) -> Option<Duration>;
     fn ask(&mut self, request: Vec<u8>, now: Now) -> Option<Result<(), ApiMisuse>>;
     fn answer(&mut self, reply: Vec<u8>, now: Now) -> Option<Result<(), ApiMisuse>>;
@@ -44,6 +52,8 @@ pub(super) struct Stage<M: Machine> {
     pub(super) channel: Option<SecureChannel>,
     pub(super) rng: ChaCha20Rng,
     pub(super) now: Now,
+    /// The channel on which the peer is.
+    at: DataChannel,
     inbox: VecDeque<Vec<u8>>,
 }
 
@@ -55,6 +65,7 @@ impl<M: Machine> Stage<M> {
             channel: None,
             rng,
             now,
+            at: DataChannel::WebSocket,
             inbox: VecDeque::new(),
         };
         stage.drain();
@@ -78,9 +89,13 @@ impl<M: Machine> Stage<M> {
                 done.ok_or(ScriptError::Misplaced)?;
             }
             Step::Cancel => self.machine.cancel(now),
-            Step::Open => self.machine.opened(&mut self.rng, now),
-            Step::Refuse(failure) => self.machine.refused(failure, now),
-            Step::Close(closed) => self.machine.closed(closed, now),
+            Step::Open => self.machine.opened(self.at, &mut self.rng, now),
+            Step::Link => self.machine.linked(now).ok_or(ScriptError::Misplaced)?,
+            Step::Refuse(failure) => {
+                self.machine.refused(self.at, failure, &mut self.rng, now);
+            }
+            Step::Close(closed) => self.machine.closed(self.at, closed, &mut self.rng, now),
+            Step::Use(channel) => self.at = channel,
             Step::Wait(time) => self.wait(time),
             Step::Frame(frame) => self.say(&frame),
             Step::Plain(message) => {
@@ -112,7 +127,7 @@ impl<M: Machine> Stage<M> {
 
     /// Gives the machine a frame.
     pub(super) fn say(&mut self, frame: &[u8]) {
-        self.machine.frame(frame, &mut self.rng, self.now);
+        self.machine.frame(self.at, frame, &mut self.rng, self.now);
         self.drain();
     }
 
@@ -149,7 +164,7 @@ impl<M: Machine> Stage<M> {
                 return;
             };
             self.now.monotonic = self.now.monotonic.max(deadline);
-            self.machine.timeout(self.now);
+            self.machine.timeout(&mut self.rng, self.now);
             self.drain();
         }
     }
@@ -162,6 +177,7 @@ impl<M: Machine> Stage<M> {
                     self.record.radio = true;
                 }
                 Act::Close => self.record.closed += 1,
+                Act::Link => self.record.linked += 1,
                 Act::Open => self.record.opened += 1,
                 Act::Other => {}
                 Act::Radio(on) => self.record.radio = on,
@@ -189,3 +205,14 @@ pub(super) const START: Now = Now {
     monotonic: Duration::ZERO,
     unix: 1_790_000_000,
 };
+
+/// Where a phone takes Bluetooth connections.
+pub(super) const PSM: u16 = 0x81;
+
+/// Returns the message of a frame.
+pub(super) fn bare(at: DataChannel, mut frame: Vec<u8>) -> Vec<u8> {
+    if at == DataChannel::Ble {
+        frame.truncate(frame.len().saturating_sub(2));
+    }
+    frame
+}

@@ -7,7 +7,7 @@ use handfast_demo::stage::{DOMAIN, PATIENCE};
 use handfast_proto::Now;
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
-use handfast_proto::hybrid::{PhoneAction, PhoneCeremony, PhoneConfig, PhoneLimits};
+use handfast_proto::hybrid::{DataChannels, PhoneAction, PhoneCeremony, PhoneConfig, PhoneLimits};
 use rand_core::OsRng;
 
 use super::*;
@@ -22,6 +22,7 @@ fn advertise(url: &str, air: &Path) -> TunnelId {
     };
     let config = PhoneConfig {
         domain: TunnelDomain(DOMAIN),
+        channels: DataChannels::WebSocket,
         get_info: Vec::new(),
         limits: PhoneLimits::default(),
     };
@@ -30,11 +31,11 @@ fn advertise(url: &str, air: &Path) -> TunnelId {
     let Some(PhoneAction::OpenTunnel { tunnel, .. }) = phone.poll_action() else {
         panic!("a phone opens a tunnel first");
     };
-    phone.handle_channel_opened(ROUTING, &mut OsRng, now);
+    phone.handle_tunnel_opened(ROUTING, &mut OsRng, now);
     let Some(PhoneAction::Advertise(advert)) = phone.poll_action() else {
         panic!("a phone in a tunnel advertises");
     };
-    fs::write(air.join("ghost.tmp"), advert).unwrap();
+    fs::write(air.join("ghost.tmp"), advert.service_data()).unwrap();
     fs::rename(air.join("ghost.tmp"), air.join("ghost.advert")).unwrap();
     tunnel
 }

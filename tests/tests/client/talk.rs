@@ -8,7 +8,7 @@ use handfast_demo::stage::{PATIENCE, Source};
 use handfast_proto::Now;
 use handfast_proto::hybrid::qr::ScannedInvitation;
 use handfast_proto::hybrid::tunnel::TunnelDomain;
-use handfast_proto::hybrid::{PhoneAction, PhoneCeremony, PhoneConfig, PhoneLimits};
+use handfast_proto::hybrid::{DataChannels, PhoneAction, PhoneCeremony, PhoneConfig, PhoneLimits};
 
 use super::*;
 
@@ -20,6 +20,7 @@ fn tunnel(url: &str) -> String {
     };
     let config = PhoneConfig {
         domain: TunnelDomain(300),
+        channels: DataChannels::WebSocket,
         get_info: Vec::new(),
         limits: PhoneLimits::default(),
     };

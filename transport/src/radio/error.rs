@@ -6,6 +6,11 @@ use thiserror::Error;
 
 use super::AdapterName;
 
+/// Why there is no Bluetooth connection with the other device.
+#[derive(Debug, Error)]
+#[error("no Bluetooth connection with the other device could be made: {0}")]
+pub struct LinkError(#[from] std::io::Error);
+
 /// Why there is no radio.
 #[derive(Debug, Error)]
 #[non_exhaustive]

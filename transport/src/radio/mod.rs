@@ -4,13 +4,16 @@ mod bluez;
 mod error;
 mod simulated;
 
-use std::fmt;
 use std::path::PathBuf;
+use std::{fmt, io};
 
-use handfast_proto::hybrid::advert::ADVERT_LENGTH;
+use handfast_proto::hybrid::Psm;
+use handfast_proto::hybrid::advert::Advertisement;
 
 pub use bluez::{AdapterName, AdapterState};
-pub use error::RadioError;
+pub use error::{LinkError, RadioError};
+
+use crate::channel::Channel;
 
 /// Which radio to use.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,15 +142,30 @@ impl Radio {
     /// # Errors
     ///
     /// [`RadioError`].
-    pub async fn advertise(&self, advert: &[u8; ADVERT_LENGTH]) -> Result<Advertising, RadioError> {
+    pub async fn advertise(&self, advert: &Advertisement) -> Result<Advertising, RadioError> {
         Ok(Advertising(match self {
             Self::Bluez(adapter) => {
                 let bluez = bluez::Bluez::connect(adapter.clone()).await?;
                 Broadcast::Bluez(bluez::Broadcast::start(bluez, advert).await?)
             }
             _ => Broadcast::Simulated {
-                _file: simulated::Broadcast::start(&self.air()?, advert)?,
+                _file: simulated::Broadcast::start(&self.air()?, &advert.service_data())?,
             },
+        }))
+    }
+
+    /// Gets ready for connections, of which an advert with the [`Listener::psm`] tells.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub async fn listen(&self) -> Result<Listener, LinkError> {
+        Ok(Listener(match self {
+            Self::Bluez(_) => Listening::Bluez(bluez::Listener::start()?),
+            _ => {
+                let air = self.air().map_err(io::Error::other)?;
+                Listening::Simulated(simulated::Listener::start(air.folder())?)
+            }
         }))
     }
 
@@ -176,8 +194,13 @@ impl fmt::Display for Radio {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Heard {
-    /// An advert's service data. Each distinct one is told once.
-    Advert(Vec<u8>),
+    /// An advert. Each distinct one is told once.
+    Advert {
+        /// Its service data.
+        service_data: Vec<u8>,
+        /// Who sent it.
+        sender: Sender,
+    },
     /// The radio works again.
     Back,
     /// The radio is gone or off, for now: it is used again as soon as it is back.
@@ -203,8 +226,72 @@ impl Scan {
     pub async fn next(&mut self) -> Result<Heard, RadioError> {
         match &mut self.0 {
             Scanner::Bluez(scanner) => scanner.next().await,
-            Scanner::Simulated(scanner) => scanner.next().await.map(Heard::Advert),
+            Scanner::Simulated(scanner) => Ok(Heard::Advert {
+                service_data: scanner.next().await?,
+                sender: Sender(Place::Air(scanner.folder().to_owned())),
+            }),
         }
+    }
+}
+
+/// Who sent an advert.
+#[derive(Clone, Debug)]
+pub struct Sender(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
+    Air(PathBuf),
+    Bluez(bluez::Sender),
+}
+
+impl Sender {
+    fn of_bluez(sender: bluez::Sender) -> Self {
+        Self(Place::Bluez(sender))
+    }
+
+    /// Connects to the sender, where its advert says that it takes connections. Whom that takes too long
+    /// gives it up by dropping it.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub async fn connect(self, psm: Psm) -> Result<Channel, LinkError> {
+        Ok(match self.0 {
+            Place::Air(folder) => simulated::connect_to(&folder, psm).await?,
+            Place::Bluez(sender) => sender.connect(psm).await?,
+        })
+    }
+}
+
+/// A radio that takes connections, until this is dropped.
+#[derive(Debug)]
+pub struct Listener(Listening);
+
+#[derive(Debug)]
+enum Listening {
+    Bluez(bluez::Listener),
+    Simulated(simulated::Listener),
+}
+
+impl Listener {
+    /// Returns where it takes them.
+    pub fn psm(&self) -> Psm {
+        match &self.0 {
+            Listening::Bluez(listener) => listener.psm(),
+            Listening::Simulated(listener) => listener.psm(),
+        }
+    }
+
+    /// Waits for the next connection. May be dropped while it waits without losing one.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`], if none will come.
+    pub async fn accept(&self) -> Result<Channel, LinkError> {
+        Ok(match &self.0 {
+            Listening::Bluez(listener) => listener.accept().await?,
+            Listening::Simulated(listener) => listener.accept().await?,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! A radio that is a folder: who broadcasts writes a file, who listens looks for files.
 
+mod link;
+
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -7,11 +9,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use handfast_proto::hybrid::advert::ADVERT_LENGTH;
 use rand_core::{OsRng, RngCore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::RadioError;
+
+pub(super) use link::{Listener, connect_to};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A phone advertises for a minute at most; older files are of processes that were killed.
@@ -48,11 +51,15 @@ impl Air {
         Ok(())
     }
 
-    fn error(&self, source: io::Error) -> RadioError {
+    pub(super) fn error(&self, source: io::Error) -> RadioError {
         RadioError::Air {
             folder: self.0.clone(),
             source,
         }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
     }
 
     /// Adds a file that appears as a whole.
@@ -96,6 +103,10 @@ impl Scanner {
             waiting: VecDeque::new(),
             looks,
         }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.air.folder()
     }
 
     pub(super) async fn next(&mut self) -> Result<Vec<u8>, RadioError> {
@@ -146,7 +157,7 @@ fn read_advert(path: &Path) -> Option<Vec<u8>> {
 pub(super) struct Broadcast(PathBuf);
 
 impl Broadcast {
-    pub(super) fn start(air: &Air, advert: &[u8; ADVERT_LENGTH]) -> Result<Self, RadioError> {
+    pub(super) fn start(air: &Air, advert: &[u8]) -> Result<Self, RadioError> {
         random_name()
             .and_then(|name| air.add(name, advert))
             .map(Self)
@@ -175,14 +186,14 @@ mod tests {
         fs::write(&victim, "precious").unwrap();
         let trap = air.0.join("0000000000000007.tmp");
         symlink(&victim, &trap).unwrap();
-        let error = air.add(7, &[1; ADVERT_LENGTH]).unwrap_err();
+        let error = air.add(7, &[1; 20]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         assert!(trap.is_symlink());
 
         // A link where the finished advert goes is replaced, and leads nowhere.
         symlink(&victim, air.0.join("0000000000000008.advert")).unwrap();
-        air.add(8, &[1; ADVERT_LENGTH]).unwrap();
+        air.add(8, &[1; 20]).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

@@ -20,7 +20,8 @@ use tracing::debug;
 use url::Url;
 
 use super::{OpenError, RelayUrl, check_security};
-use crate::channel::{Channel, Stream};
+use crate::channel::Channel;
+use crate::channel::websocket::{Stream, WebSocket};
 use crate::tls::TlsTrust;
 
 /// How long opening a tunnel may take, redirects included.
@@ -95,14 +96,14 @@ impl Opening<'_> {
         let request = self
             .request(url)
             .ok_or_else(|| self.protocol("its address cannot be asked"))?;
-        match client_async_with_config(request, stream, Some(Channel::config())).await {
+        match client_async_with_config(request, stream, Some(WebSocket::config())).await {
             Ok((socket, response)) => {
                 let (answer, _) = response.into_parts();
                 let chosen = single(&answer.headers, header::SEC_WEBSOCKET_PROTOCOL.as_str());
                 if chosen != Some(SUBPROTOCOL) {
                     return Err(self.protocol("it did not choose the subprotocol"));
                 }
-                let channel = Box::new(Channel::new(socket));
+                let channel = Box::new(Channel::of_websocket(WebSocket::new(socket)));
                 Ok(Attempt::Opened(channel, answer.headers))
             }
             Err(SocketError::Http(response)) => self.refused(&response),

@@ -1,5 +1,6 @@
 //! Whether Bluetooth works.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use handfast_proto::hybrid::advert::ADVERT_LENGTH;
@@ -103,9 +104,13 @@ async fn heard(mut scan: Scan, patience: Duration) -> Finding {
     let (mut whole, mut longer, mut shorter) = (0, 0, 0);
     while let Ok(heard) = timeout_at(deadline, scan.next()).await {
         match heard {
-            Ok(Heard::Advert(advert)) if advert.len() < ADVERT_LENGTH => shorter += 1,
-            Ok(Heard::Advert(advert)) if advert.len() > ADVERT_LENGTH => longer += 1,
-            Ok(Heard::Advert(_)) => whole += 1,
+            Ok(Heard::Advert { service_data, .. }) => {
+                match service_data.len().cmp(&ADVERT_LENGTH) {
+                    Ordering::Less => shorter += 1,
+                    Ordering::Equal => whole += 1,
+                    Ordering::Greater => longer += 1,
+                }
+            }
             Ok(Heard::Lost(error)) | Err(error) => return Finding::bad(CHECK, error),
             Ok(_) => {}
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bluer::adv::{Advertisement, AdvertisementHandle, Type};
 use bluer::{Adapter, Uuid, UuidExt};
-use handfast_proto::hybrid::advert::ADVERT_LENGTH;
+use handfast_proto::hybrid::advert::Advertisement as Advert;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -27,15 +27,11 @@ pub(in crate::radio) struct Broadcast {
 
 impl Broadcast {
     /// Sends an advert; it is registered when this returns.
-    pub(in crate::radio) async fn start(
-        bluez: Bluez,
-        advert: &[u8; ADVERT_LENGTH],
-    ) -> Result<Self, RadioError> {
-        let advertisement = advertisement(advert);
-        let on_air = register(&bluez, &advertisement).await?;
+    pub(in crate::radio) async fn start(bluez: Bluez, advert: &Advert) -> Result<Self, RadioError> {
+        let on_air = register(&bluez, advert).await?;
         let (tell, news) = mpsc::channel(8);
         let mut task = JoinSet::new();
-        task.spawn(keep(bluez, advertisement, on_air, tell));
+        task.spawn(keep(bluez, *advert, on_air, tell));
         Ok(Self { news, _task: task })
     }
 
@@ -47,14 +43,23 @@ impl Broadcast {
     }
 }
 
+/// The most bytes of an advert of the old kind.
+const LEGACY: u8 = 31;
+
 /// Service data and the list of services, which together with the flags are 31 bytes: all that an
-/// advert of the old kind, which every scanner hears, can hold (`hybrid-transport.md` §3.1).
-fn advertisement(advert: &[u8; ADVERT_LENGTH]) -> Advertisement {
+/// advert of the old kind, which every scanner hears, can hold (`hybrid-transport.md` §3.1). With a suffix
+/// it is an extended advert; where the adapter has none, the list is left out, which no scanner needs.
+fn advertisement(advert: &Advert, is_short: bool) -> Advertisement {
     let service = Uuid::from_u16(FIDO);
+    let (advertisement_type, service_uuids) = match advert.psm {
+        None => (Type::Broadcast, BTreeSet::from([service])),
+        Some(_) if is_short => (Type::Peripheral, BTreeSet::new()),
+        Some(_) => (Type::Peripheral, BTreeSet::from([service])),
+    };
     Advertisement {
-        advertisement_type: Type::Broadcast,
-        service_uuids: BTreeSet::from([service]),
-        service_data: BTreeMap::from([(service, advert.to_vec())]),
+        advertisement_type,
+        service_uuids,
+        service_data: BTreeMap::from([(service, advert.service_data())]),
         min_interval: Some(INTERVAL.0),
         max_interval: Some(INTERVAL.1),
         ..Advertisement::default()
@@ -64,10 +69,13 @@ fn advertisement(advert: &[u8; ADVERT_LENGTH]) -> Advertisement {
 type OnAir = (Adapter, AdvertisementHandle);
 
 /// Registers the advert with the first adapter that takes it.
-async fn register(bluez: &Bluez, advertisement: &Advertisement) -> Result<OnAir, RadioError> {
+async fn register(bluez: &Bluez, advert: &Advert) -> Result<OnAir, RadioError> {
     let mut failure = RadioError::PoweredOff;
     for adapter in bluez.powered().await? {
-        match answer(adapter.advertise(advertisement.clone())).await {
+        let can = answer(adapter.supported_advertising_capabilities()).await;
+        let longest = can.ok().flatten().map(|can| can.max_advertisement_length);
+        let is_short = longest.is_none_or(|longest| longest <= LEGACY);
+        match answer(adapter.advertise(advertisement(advert, is_short))).await {
             Ok(handle) => {
                 debug!(adapter = adapter.name(), "an advert is on the air");
                 return Ok((adapter, handle));
@@ -80,12 +88,7 @@ async fn register(bluez: &Bluez, advertisement: &Advertisement) -> Result<OnAir,
 }
 
 /// Looks after the advert: what BlueZ forgot is registered again.
-async fn keep(
-    mut bluez: Bluez,
-    advertisement: Advertisement,
-    on_air: OnAir,
-    tell: mpsc::Sender<Heard>,
-) {
+async fn keep(mut bluez: Bluez, advert: Advert, on_air: OnAir, tell: mpsc::Sender<Heard>) {
     let mut on_air = Some(on_air);
     let mut lost = false;
     loop {
@@ -100,7 +103,7 @@ async fn keep(
                 on_air = None;
                 bluez.powered().await.err()
             }
-            None => match register(&bluez, &advertisement).await {
+            None => match register(&bluez, &advert).await {
                 Ok(again) => {
                     on_air = Some(again);
                     None

@@ -1,6 +1,7 @@
 //! BlueZ, the Bluetooth of Linux, over the system's message bus.
 
 mod broadcast;
+mod link;
 mod scanner;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{RadioError, Role};
 
 pub(super) use broadcast::Broadcast;
+pub(super) use link::{Listener, Sender};
 pub(super) use scanner::Scanner;
 
 /// How long BlueZ may take for an answer; starting it may be part of that.

@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
+use super::link::Sender as BluezSender;
 use super::{Bluez, FIDO, GOOGLE, LOOK_EVERY, answer};
-use crate::radio::{Heard, RadioError};
+use crate::radio::{Heard, RadioError, Sender};
 
 /// How many things to tell may wait.
 const QUEUE: usize = 256;
@@ -53,7 +54,7 @@ impl Scanner {
     pub(in crate::radio) async fn next(&mut self) -> Result<Heard, RadioError> {
         loop {
             match self.heard.recv().await {
-                Some(Heard::Advert(advert)) if self.seen.before(&advert) => {}
+                Some(Heard::Advert { service_data, .. }) if self.seen.before(&service_data) => {}
                 Some(heard) => return Ok(heard),
                 None => return Err(RadioError::Failed("it stopped listening".to_owned())),
             }
@@ -178,7 +179,7 @@ async fn hear(
     let mut devices = pin!(devices);
     let mut changes = SelectAll::new();
     loop {
-        let data = tokio::select! {
+        let (address, data) = tokio::select! {
             event = devices.next() => match event {
                 Some(AdapterEvent::DeviceAdded(address)) => {
                     let Ok(device) = adapter.device(address) else {
@@ -186,20 +187,30 @@ async fn hear(
                     };
                     // Before the data is read, so that no change is missed in between.
                     if let Ok(events) = device.events().await {
-                        changes.push(Box::pin(events));
+                        changes.push(Box::pin(events.map(move |event| (address, event))));
                     }
-                    answer(device.service_data()).await.ok().flatten()
+                    (address, answer(device.service_data()).await.ok().flatten())
                 }
-                Some(_) => None,
+                Some(_) => continue,
                 None => return,
             },
             Some(change) = changes.next(), if !changes.is_empty() => match change {
-                DeviceEvent::PropertyChanged(DeviceProperty::ServiceData(data)) => Some(data),
-                _ => None,
+                (address, DeviceEvent::PropertyChanged(DeviceProperty::ServiceData(data))) => {
+                    (address, Some(data))
+                }
+                _ => continue,
             },
         };
         for advert in data.into_iter().flat_map(of_fido) {
-            if tell.send(Heard::Advert(advert)).await.is_err() {
+            let sender = BluezSender {
+                adapter: adapter.clone(),
+                address,
+            };
+            let heard = Heard::Advert {
+                service_data: advert,
+                sender: Sender::of_bluez(sender),
+            };
+            if tell.send(heard).await.is_err() {
                 return;
             }
         }

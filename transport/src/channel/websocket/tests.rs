@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use handfast_proto::hybrid::{ChannelFailure, Closed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -10,15 +13,15 @@ const LINE: usize = 256;
 type Peer = WebSocketStream<DuplexStream>;
 
 /// A channel, and the bare other end of its line.
-async fn wire(line: usize) -> (Channel, DuplexStream) {
+async fn wire(line: usize) -> (WebSocket, DuplexStream) {
     let (here, there) = duplex(line);
     let here: Box<dyn Stream> = Box::new(here);
-    let config = Some(Channel::config());
+    let config = Some(WebSocket::config());
     let socket = WebSocketStream::from_raw_socket(here, Role::Client, config).await;
-    (Channel::new(socket), there)
+    (WebSocket::new(socket), there)
 }
 
-async fn pair(line: usize) -> (Channel, Peer) {
+async fn pair(line: usize) -> (WebSocket, Peer) {
     let (channel, there) = wire(line).await;
     let peer = WebSocketStream::from_raw_socket(there, Role::Server, None).await;
     (channel, peer)

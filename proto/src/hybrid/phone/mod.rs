@@ -1,82 +1,33 @@
 //! The phone's ceremony: answer a QR code with an advert, meet the client, serve its requests.
 
+mod approach;
+mod told;
+mod ways;
+
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use rand_core::CryptoRngCore;
 
-use super::advert::{self, ADVERT_LENGTH, EidPlaintext};
 use super::ceremony::{
-    ApiMisuse, CeremonyError, ChannelFailure, Closed, PeerMisbehaved, PhoneLimits, TimedOut,
-    Unanswerable,
+    ApiMisuse, CeremonyError, ChannelFailure, Closed, PeerMisbehaved, TimedOut, Unanswerable,
 };
-use super::channel::{MAX_MESSAGE, SecureChannel};
-use super::handshake::{HandshakeHash, respond};
+use super::channel::{MAX_FRAME, MAX_MESSAGE, SecureChannel};
+use super::data_channel::{DataChannel, DataChannels};
+use super::framing::Framing;
+use super::handshake::{MESSAGE_LENGTH, respond};
 use super::keys::Psk;
-use super::message::{Message, PostHandshake};
+use super::message::Message;
 use super::qr::{Hint, ScannedInvitation};
-use super::tunnel::{RoutingId, TunnelDomain, TunnelId};
 use crate::Now;
 use crate::ctap2::Status;
+use ways::Ways;
 
-/// The number of the data channel through a relay (CTAP 2.3 §11.5.1.1).
-const WEBSOCKET: u64 = 0;
+pub use told::{PhoneAction, PhoneConfig, PhoneEvent};
+
 /// Tunnel domains from here on are hashed: everybody can know them.
 const FIRST_HASHED: u16 = 256;
-
-/// What a phone's ceremony needs to know beforehand.
-#[derive(Clone, Debug)]
-pub struct PhoneConfig {
-    /// The number of the phone's relay.
-    pub domain: TunnelDomain,
-    /// The answer of authenticatorGetInfo, without a status byte.
-    pub get_info: Vec<u8>,
-    /// How long to wait.
-    pub limits: PhoneLimits,
-}
-
-/// What the driver must do.
-#[derive(Debug, PartialEq)]
-#[non_exhaustive]
-pub enum PhoneAction {
-    /// Broadcast this service data.
-    Advertise([u8; ADVERT_LENGTH]),
-    /// Close the tunnel.
-    Close,
-    /// Create the tunnel and report how that went.
-    OpenTunnel {
-        /// The relay.
-        domain: TunnelDomain,
-        /// The tunnel.
-        tunnel: TunnelId,
-    },
-    /// Send this as one binary message.
-    Send(Vec<u8>),
-    /// Stop broadcasting.
-    StopAdvertising,
-}
-
-/// What the phone's program should know.
-#[derive(Debug, PartialEq)]
-#[non_exhaustive]
-pub enum PhoneEvent {
-    /// The advert is to be on the air.
-    Advertising,
-    /// The client heard the advert and knows the QR code.
-    ClientConnected {
-        /// The name of this very connection.
-        handshake_hash: HandshakeHash,
-    },
-    /// The ceremony is over, and failed.
-    Failed(CeremonyError),
-    /// The ceremony is over.
-    Finished,
-    /// The request was not answered in time: its prompt has to disappear.
-    Lapsed,
-    /// A request to answer: command byte and CBOR.
-    Request(Vec<u8>),
-}
 
 /// One ceremony as a phone sees it.
 ///
@@ -86,6 +37,11 @@ pub struct PhoneCeremony {
     config: PhoneConfig,
     hint: Hint,
     state: State,
+    ways: Ways,
+    /// The channel on which a computer has come.
+    channel: DataChannel,
+    tunnel_framing: Box<dyn Framing + Send>,
+    ble_framing: Box<dyn Framing + Send>,
     answered: bool,
     actions: VecDeque<PhoneAction>,
     events: VecDeque<PhoneEvent>,
@@ -120,24 +76,38 @@ impl PhoneCeremony {
         invitation: ScannedInvitation,
         now: Now,
     ) -> Result<Self, Unanswerable> {
+        let common = config.channels.common(invitation.channels());
+        let mut channels = common.ok_or(Unanswerable::NoCommonChannel)?;
         let number = config.domain.0;
-        if !invitation.channels().contains(&WEBSOCKET) {
-            return Err(Unanswerable::NoCommonChannel);
-        }
         if number < FIRST_HASHED && u64::from(number) >= invitation.assigned_domains() {
-            return Err(Unanswerable::UnknownRelay);
+            channels = channels
+                .common(DataChannels::Ble)
+                .ok_or(Unanswerable::UnknownRelay)?;
         }
-        let open = PhoneAction::OpenTunnel {
-            domain: config.domain,
-            tunnel: invitation.secret.tunnel_id(),
-        };
+        let mut actions = VecDeque::new();
+        if channels.contain(DataChannel::WebSocket) {
+            actions.push_back(PhoneAction::OpenTunnel {
+                domain: config.domain,
+                tunnel: invitation.secret.tunnel_id(),
+            });
+        }
+        if channels.contain(DataChannel::Ble) {
+            actions.push_back(PhoneAction::ListenBle);
+        }
         let mut ceremony = Self {
             hint: invitation.hint(),
             state: State::Connecting {
                 invitation: Box::new(invitation),
             },
+            ways: Ways::new(channels),
+            channel: match channels {
+                DataChannels::Ble => DataChannel::Ble,
+                _ => DataChannel::WebSocket,
+            },
+            tunnel_framing: DataChannel::WebSocket.framing(),
+            ble_framing: DataChannel::Ble.framing(),
             answered: false,
-            actions: VecDeque::from([open]),
+            actions,
             events: VecDeque::new(),
             deadline: None,
             config,
@@ -151,68 +121,85 @@ impl PhoneCeremony {
         self.hint
     }
 
-    /// The tunnel is there, under this routing ID: the advert may go out.
-    pub fn handle_channel_opened(
+    /// A message of this channel came: from a WebSocket a binary message, by Bluetooth a service data
+    /// unit.
+    pub fn handle_frame(
         &mut self,
-        routing: RoutingId,
+        channel: DataChannel,
+        frame: &[u8],
         rng: &mut dyn CryptoRngCore,
         now: Now,
     ) {
-        let invitation = match core::mem::replace(&mut self.state, State::Closed) {
-            State::Connecting { invitation } => invitation,
-            // It was opened for nobody: the ceremony ended meanwhile.
-            State::Closed => return self.actions.push_back(PhoneAction::Close),
-            state => {
-                self.state = state;
-                return;
+        let is_awaited = match (&self.state, channel) {
+            (State::Closed, _) => false,
+            (State::Connecting { .. }, channel) => channel == DataChannel::WebSocket,
+            (State::Advertising { .. }, DataChannel::WebSocket) => true,
+            (State::Advertising { .. }, DataChannel::Ble) => self.ways.link.is_some(),
+            (State::Ready { .. } | State::Answering { .. }, channel) => channel == self.channel,
+        };
+        if !is_awaited {
+            return;
+        }
+        self.framing(channel).push(frame);
+        while !matches!(self.state, State::Closed) {
+            match self.cut(channel) {
+                Ok(Some(message)) => self.handle_message(channel, &message, rng, now),
+                Ok(None) => return,
+                Err(error) => self.misbehaved(channel, error),
             }
-        };
-        let mut nonce = [0; 10];
-        rng.fill_bytes(&mut nonce);
-        let plaintext = EidPlaintext {
-            nonce,
-            routing,
-            domain: self.config.domain,
-        };
-        let sealed = advert::seal(&invitation.secret.eid_key(), &plaintext);
-        self.state = State::Advertising {
-            psk: invitation.secret.psk(&plaintext.to_bytes()),
-            invitation,
-        };
-        self.actions.push_back(PhoneAction::Advertise(sealed));
-        self.events.push_back(PhoneEvent::Advertising);
-        self.wait(self.config.limits.advert, now);
-    }
-
-    /// The tunnel could not be created.
-    pub fn handle_channel_failed(&mut self, failure: ChannelFailure, _now: Now) {
-        if matches!(self.state, State::Connecting { .. }) {
-            self.fail(failure.into());
         }
     }
 
-    /// A binary message came.
-    pub fn handle_frame(&mut self, frame: &[u8], rng: &mut dyn CryptoRngCore, now: Now) {
+    fn framing(&mut self, channel: DataChannel) -> &mut (dyn Framing + Send) {
+        match channel {
+            DataChannel::WebSocket => self.tunnel_framing.as_mut(),
+            DataChannel::Ble => self.ble_framing.as_mut(),
+        }
+    }
+
+    fn cut(&mut self, channel: DataChannel) -> Result<Option<Vec<u8>>, CeremonyError> {
+        let framing = match channel {
+            DataChannel::WebSocket => &mut self.tunnel_framing,
+            DataChannel::Ble => &mut self.ble_framing,
+        };
+        let message = match &self.state {
+            State::Ready { channel } | State::Answering { channel } => {
+                framing.cut(MAX_FRAME, &|message| channel.recognizes(message))
+            }
+            _ => framing.cut(MESSAGE_LENGTH, &|message| message.len() == MESSAGE_LENGTH),
+        };
+        Ok(message?)
+    }
+
+    fn handle_message(
+        &mut self,
+        channel: DataChannel,
+        message: &[u8],
+        rng: &mut dyn CryptoRngCore,
+        now: Now,
+    ) {
+        if let State::Advertising { invitation, psk } = &self.state {
+            match respond(&invitation.key, psk, message, rng) {
+                Ok((reply, established)) => {
+                    let with_update = invitation.supports_linking();
+                    self.meet(channel);
+                    self.welcome(reply, established, with_update, now);
+                }
+                Err(error) => self.misbehaved(channel, error.into()),
+            }
+            return;
+        }
         let state = core::mem::replace(&mut self.state, State::Closed);
-        match self.step(state, frame, rng, now) {
+        match self.step(state, message, now) {
             Ok(state) => self.state = state,
             Err(error) => self.fail(error),
         }
     }
 
-    fn step(
-        &mut self,
-        state: State,
-        frame: &[u8],
-        rng: &mut dyn CryptoRngCore,
-        now: Now,
-    ) -> Result<State, CeremonyError> {
+    fn step(&mut self, state: State, frame: &[u8], now: Now) -> Result<State, CeremonyError> {
         match state {
-            State::Connecting { .. } => Err(PeerMisbehaved::DataBeforeHandshake.into()),
-            State::Advertising { invitation, psk } => {
-                // One answer an advert: whatever came, nobody else may try this one.
-                self.actions.push_back(PhoneAction::StopAdvertising);
-                self.welcome(&invitation, &psk, frame, rng, now)
+            State::Connecting { .. } | State::Advertising { .. } => {
+                Err(PeerMisbehaved::DataBeforeHandshake.into())
             }
             State::Ready { mut channel } => match Message::parse(&channel.open(frame)?)? {
                 Message::Ctap(request) => {
@@ -238,51 +225,39 @@ impl PhoneCeremony {
         }
     }
 
-    /// Answers message 1, and says at once what this phone can do.
-    fn welcome(
+    /// The channel is closed, by whomever.
+    pub fn handle_channel_closed(
         &mut self,
-        invitation: &ScannedInvitation,
-        psk: &Psk,
-        frame: &[u8],
+        channel: DataChannel,
+        closed: Closed,
         rng: &mut dyn CryptoRngCore,
         now: Now,
-    ) -> Result<State, CeremonyError> {
-        let (reply, established) = respond(&invitation.key, psk, frame, rng)?;
-        let mut channel = Box::new(established.channel);
-        let post_handshake = PostHandshake {
-            get_info: self.config.get_info.clone(),
-            features: vec!["ctap".to_owned()],
-        };
-        self.actions.push_back(PhoneAction::Send(reply));
-        let mut send = |message: &[u8]| {
-            let frame = channel.seal(message).map_err(|_| CeremonyError::Local)?;
-            self.actions.push_back(PhoneAction::Send(frame));
-            Ok::<_, CeremonyError>(())
-        };
-        send(&post_handshake.encode())?;
-        if invitation.supports_linking() {
-            send(&Message::empty_update().encode())?;
-        }
-        self.events.push_back(PhoneEvent::ClientConnected {
-            handshake_hash: established.hash,
-        });
-        self.wait(self.config.limits.request, now);
-        Ok(State::Ready { channel })
-    }
-
-    /// The tunnel is closed, by whomever.
-    pub fn handle_channel_closed(&mut self, closed: Closed, _now: Now) {
-        match &self.state {
-            State::Closed => {}
-            State::Connecting { .. } => self.fail(ChannelFailure::Unreachable.into()),
-            State::Advertising { .. } | State::Answering { .. } => self.fail(closed.into()),
-            State::Ready { .. } if self.answered => self.leave(),
-            State::Ready { .. } => self.fail(closed.into()),
+    ) {
+        match (&self.state, channel) {
+            (State::Closed, _) => {}
+            (State::Connecting { .. }, DataChannel::WebSocket) => {
+                self.lose(channel, ChannelFailure::Unreachable.into(), rng, now);
+            }
+            (State::Advertising { .. }, DataChannel::WebSocket) => {
+                self.lose(channel, closed.into(), rng, now);
+            }
+            // Another computer may come.
+            (State::Connecting { .. } | State::Advertising { .. }, DataChannel::Ble) => {
+                self.ways.link = None;
+            }
+            (State::Answering { .. } | State::Ready { .. }, channel) if channel != self.channel => {
+            }
+            (State::Answering { .. }, _) => self.fail(closed.into()),
+            (State::Ready { .. }, _) if self.answered => self.leave(),
+            (State::Ready { .. }, _) => self.fail(closed.into()),
         }
     }
 
     /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, rng: &mut dyn CryptoRngCore, now: Now) {
+        if self.ways.link.is_some_and(|until| until <= now.monotonic) {
+            self.drop_link();
+        }
         if self
             .deadline
             .is_none_or(|deadline| now.monotonic < deadline)
@@ -290,7 +265,13 @@ impl PhoneCeremony {
             return;
         }
         match &self.state {
-            State::Connecting { .. } => self.fail(TimedOut::Channel.into()),
+            State::Connecting { .. } => match self.ways.late() {
+                Some(late) => {
+                    self.close(late);
+                    self.lose(late, TimedOut::Channel.into(), rng, now);
+                }
+                None => self.fail(TimedOut::Channel.into()),
+            },
             State::Advertising { .. } => self.fail(TimedOut::Unheard.into()),
             State::Ready { .. } if self.answered => self.leave(),
             State::Ready { .. } => self.fail(TimedOut::Request.into()),
@@ -317,7 +298,7 @@ impl PhoneCeremony {
             State::Answering { mut channel } => {
                 match channel.seal(&Message::Ctap(reply).encode()) {
                     Ok(frame) => {
-                        self.actions.push_back(PhoneAction::Send(frame));
+                        self.send(frame);
                         self.answered = true;
                         self.wait(self.config.limits.request, now);
                         self.state = State::Ready { channel };
@@ -352,7 +333,17 @@ impl PhoneCeremony {
 
     /// Returns when [`Self::handle_timeout`] wants to be called, on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.deadline
+        [self.deadline, self.ways.link].into_iter().flatten().min()
+    }
+
+    fn send(&mut self, message: Vec<u8>) {
+        let channel = self.channel;
+        let frame = self.framing(channel).wrap(message);
+        self.actions.push_back(PhoneAction::Send(channel, frame));
+    }
+
+    fn close(&mut self, channel: DataChannel) {
+        self.actions.push_back(PhoneAction::Close(channel));
     }
 
     fn wait(&mut self, limit: Duration, now: Now) {
@@ -372,10 +363,17 @@ impl PhoneCeremony {
     }
 
     fn end(&mut self, event: PhoneEvent) {
-        if let State::Advertising { .. } = core::mem::replace(&mut self.state, State::Closed) {
+        let is_met = matches!(self.state, State::Ready { .. } | State::Answering { .. });
+        let is_listening =
+            matches!(self.state, State::Advertising { .. }) || self.ways.psm().is_some();
+        if !is_met && is_listening {
             self.actions.push_back(PhoneAction::StopAdvertising);
         }
-        self.actions.push_back(PhoneAction::Close);
+        self.state = State::Closed;
+        if self.ways.link.take().is_some() {
+            self.close(DataChannel::Ble);
+        }
+        self.close(self.channel);
         self.events.push_back(event);
         self.deadline = None;
     }

@@ -1,82 +1,29 @@
 //! The client's ceremony: show a QR code, hear the advert, meet the phone, ask it.
 
+mod approach;
+mod told;
+
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use rand_core::CryptoRngCore;
 
-use super::advert::{self, AdvertError, EidPlaintext};
 use super::ceremony::{
     ApiMisuse, CeremonyError, ChannelFailure, ClientLimits, Closed, PeerMisbehaved, TimedOut,
 };
-use super::channel::{MAX_MESSAGE, SecureChannel};
-use super::handshake::{HandshakeHash, Initiator};
-use super::keys::{EidKey, Psk};
+use super::channel::{MAX_FRAME, MAX_MESSAGE, SecureChannel};
+use super::data_channel::{DataChannel, DataChannels};
+use super::framing::Framing;
+use super::handshake::{HandshakeHash, Initiator, MESSAGE_LENGTH};
+use super::keys::EidKey;
 use super::message::{Message, PostHandshake};
-use super::qr::{Hint, QrInvitation};
-use super::tunnel::{RoutingId, TunnelDomain, TunnelId};
+use super::qr::QrInvitation;
 use crate::Now;
 use crate::ctap2::get_info;
 
-/// What a client's ceremony needs to know beforehand.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ClientConfig {
-    /// What the ceremony is for.
-    pub hint: Hint,
-    /// How long to wait.
-    pub limits: ClientLimits,
-}
-
-/// What the driver must do.
-#[derive(Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ClientAction {
-    /// Close the tunnel.
-    Close,
-    /// Open the tunnel and report how that went.
-    OpenTunnel {
-        /// The relay.
-        domain: TunnelDomain,
-        /// The routing ID of the advert.
-        routing: RoutingId,
-        /// The tunnel.
-        tunnel: TunnelId,
-    },
-    /// Send this as one binary message.
-    Send(Vec<u8>),
-    /// Listen for adverts and report each.
-    StartScan,
-    /// Stop listening.
-    StopScan,
-}
-
-/// What a person, or the program that started the ceremony, should know.
-#[derive(Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ClientEvent {
-    /// The tunnel is open.
-    Connected,
-    /// The ceremony is over, and failed.
-    Failed(CeremonyError),
-    /// The ceremony is over.
-    Finished,
-    /// A phone's advert was heard.
-    PhoneFound,
-    /// The phone can be asked now.
-    Ready {
-        /// What the phone can do.
-        get_info: get_info::Response,
-        /// The name of this very connection.
-        handshake_hash: HandshakeHash,
-    },
-    /// The phone's answer: status byte and CBOR.
-    Response(Vec<u8>),
-    /// The request is with the phone's owner.
-    WaitingForApproval,
-    /// The QR code should be shown.
-    WaitingForPhone,
-}
+use approach::Approach;
+pub use told::{ClientAction, ClientConfig, ClientEvent};
 
 /// One ceremony as a client sees it.
 ///
@@ -84,6 +31,10 @@ pub enum ClientEvent {
 /// [`Self::poll_action`] and [`Self::poll_event`]; then sleep until [`Self::poll_timeout`].
 pub struct ClientCeremony {
     limits: ClientLimits,
+    channels: DataChannels,
+    /// The channel that is opened or open.
+    channel: DataChannel,
+    framing: Box<dyn Framing + Send>,
     state: State,
     actions: VecDeque<ClientAction>,
     events: VecDeque<ClientEvent>,
@@ -95,12 +46,10 @@ enum State {
         invitation: Box<QrInvitation>,
         eid_key: Box<EidKey>,
     },
-    Connecting {
-        key: Box<p256::SecretKey>,
-        psk: Psk,
-    },
+    Connecting(Box<Approach>),
     HandshakeSent {
         initiator: Box<Initiator>,
+        approach: Box<Approach>,
     },
     WaitPostHandshake {
         channel: Box<SecureChannel>,
@@ -120,9 +69,12 @@ enum State {
 impl ClientCeremony {
     /// Makes the QR code and starts to listen.
     pub fn start(config: ClientConfig, rng: &mut dyn CryptoRngCore, now: Now) -> Self {
-        let invitation = QrInvitation::generate(config.hint, now.unix, rng);
+        let invitation = QrInvitation::generate(config.hint, config.channels, now.unix, rng);
         let mut ceremony = Self {
             limits: config.limits,
+            channels: config.channels,
+            channel: DataChannel::WebSocket,
+            framing: DataChannel::WebSocket.framing(),
             state: State::Scanning {
                 eid_key: Box::new(invitation.secret.eid_key()),
                 invitation: Box::new(invitation),
@@ -144,86 +96,46 @@ impl ClientCeremony {
         }
     }
 
-    /// Takes the service data of an advert. The first that is for this ceremony is committed to,
-    /// and all later ones are passed over.
-    ///
-    /// # Errors
-    ///
-    /// [`AdvertError`] tells why the advert is ignored; scanning goes on.
-    pub fn handle_advert(&mut self, service_data: &[u8], now: Now) -> Result<(), AdvertError> {
-        let State::Scanning {
-            invitation,
-            eid_key,
-        } = &self.state
-        else {
-            return Ok(());
-        };
-        let plaintext: EidPlaintext = advert::open(eid_key, service_data)?;
-        let psk = invitation.secret.psk(&plaintext.to_bytes());
-        let tunnel = invitation.secret.tunnel_id();
-        let key = Box::new(invitation.key.clone());
-        self.state = State::Connecting { key, psk };
-        self.actions.push_back(ClientAction::StopScan);
-        self.actions.push_back(ClientAction::OpenTunnel {
-            domain: plaintext.domain,
-            routing: plaintext.routing,
-            tunnel,
-        });
-        self.events.push_back(ClientEvent::PhoneFound);
-        self.wait(self.limits.channel, now);
-        Ok(())
-    }
-
-    /// The tunnel is open: the handshake begins at once.
-    pub fn handle_channel_opened(&mut self, rng: &mut dyn CryptoRngCore, now: Now) {
-        let (key, psk) = match &self.state {
-            State::Connecting { key, psk } => (key, psk),
-            // It was opened for nobody: the ceremony ended meanwhile.
-            State::Closed => return self.actions.push_back(ClientAction::Close),
-            _ => return,
-        };
-        match Initiator::start(key, psk, rng) {
-            Ok((initiator, message)) => {
-                self.state = State::HandshakeSent {
-                    initiator: Box::new(initiator),
-                };
-                self.actions.push_back(ClientAction::Send(message));
-                self.events.push_back(ClientEvent::Connected);
-                self.wait(self.limits.handshake, now);
+    /// A message of this channel came: from a WebSocket a binary message, by Bluetooth a service data
+    /// unit.
+    pub fn handle_frame(&mut self, channel: DataChannel, frame: &[u8], now: Now) {
+        if channel != self.channel {
+            return;
+        }
+        self.framing.push(frame);
+        // Whatever a phone still has to say in the end, nobody waits for it.
+        while !matches!(self.state, State::LocallyShutdown | State::Closed) {
+            let longest = match self.state {
+                State::HandshakeSent { .. } => MESSAGE_LENGTH,
+                _ => MAX_FRAME,
+            };
+            let state = &self.state;
+            match self.framing.cut(longest, &|message| state.takes(message)) {
+                Ok(Some(message)) => self.handle_message(&message, now),
+                Ok(None) => return,
+                Err(error) => return self.turn_to_tunnel(error.into(), now),
             }
-            Err(error) => self.fail(error.into()),
         }
     }
 
-    /// No tunnel could be opened.
-    pub fn handle_channel_failed(&mut self, failure: ChannelFailure, _now: Now) {
-        if matches!(self.state, State::Connecting { .. }) {
-            self.fail(failure.into());
+    fn handle_message(&mut self, message: &[u8], now: Now) {
+        if let State::HandshakeSent { .. } | State::Connecting(_) = self.state {
+            if let Err(error) = self.finish_handshake(message, now) {
+                self.turn_to_tunnel(error, now);
+            }
+            return;
         }
-    }
-
-    /// A binary message came.
-    pub fn handle_frame(&mut self, frame: &[u8], now: Now) {
         let state = core::mem::replace(&mut self.state, State::Closed);
-        match self.step(state, frame, now) {
+        match self.step(state, message) {
             Ok(state) => self.state = state,
             Err(error) => self.fail(error),
         }
     }
 
-    fn step(&mut self, state: State, frame: &[u8], now: Now) -> Result<State, CeremonyError> {
+    fn step(&mut self, state: State, frame: &[u8]) -> Result<State, CeremonyError> {
         match state {
-            State::Scanning { .. } | State::Connecting { .. } => {
+            State::Scanning { .. } | State::Connecting(_) | State::HandshakeSent { .. } => {
                 Err(PeerMisbehaved::DataBeforeHandshake.into())
-            }
-            State::HandshakeSent { initiator } => {
-                let established = initiator.finish(frame)?;
-                self.wait(self.limits.handshake, now);
-                let channel = Box::new(established.channel);
-                Ok(State::WaitPostHandshake {
-                    channel,
-                    hash: established.hash,
-                })
             }
             State::WaitPostHandshake { mut channel, hash } => {
                 let message = PostHandshake::parse(&channel.open(frame)?)?;
@@ -264,21 +176,27 @@ impl ClientCeremony {
                 Message::Json(_) => Err(PeerMisbehaved::UnexpectedType.into()),
                 Message::Shutdown => Err(PeerMisbehaved::ShutdownInsteadOfReply.into()),
             },
-            // Whatever a phone still has to say, nobody waits for it.
             state @ (State::LocallyShutdown | State::Closed) => Ok(state),
         }
     }
 
-    /// The tunnel is closed, by whomever.
-    pub fn handle_channel_closed(&mut self, closed: Closed, _now: Now) {
+    /// The channel is closed, by whomever.
+    pub fn handle_channel_closed(&mut self, channel: DataChannel, closed: Closed, now: Now) {
+        if channel != self.channel {
+            return;
+        }
         match &self.state {
             State::Closed | State::Scanning { .. } => {}
-            State::Connecting { .. } => self.fail(ChannelFailure::Unreachable.into()),
+            State::Connecting(_) => {
+                let failure = match channel {
+                    DataChannel::WebSocket => ChannelFailure::Unreachable,
+                    DataChannel::Ble => ChannelFailure::BleFailed,
+                };
+                self.turn_to_tunnel(failure.into(), now);
+            }
             State::Ready { answered: true, .. } | State::LocallyShutdown => self.finish(),
-            State::HandshakeSent { .. }
-            | State::WaitPostHandshake { .. }
-            | State::Ready { .. }
-            | State::Asked { .. } => {
+            State::HandshakeSent { .. } => self.turn_to_tunnel(closed.into(), now),
+            State::WaitPostHandshake { .. } | State::Ready { .. } | State::Asked { .. } => {
                 self.fail(closed.into());
             }
         }
@@ -294,8 +212,15 @@ impl ClientCeremony {
         }
         let timed_out = match &self.state {
             State::Scanning { .. } => TimedOut::Advert,
-            State::Connecting { .. } => TimedOut::Channel,
-            State::HandshakeSent { .. } | State::WaitPostHandshake { .. } => TimedOut::Handshake,
+            State::Connecting(_) | State::HandshakeSent { .. } => {
+                let timed_out = match (&self.state, self.channel) {
+                    (State::HandshakeSent { .. }, _) => TimedOut::Handshake,
+                    (_, DataChannel::WebSocket) => TimedOut::Channel,
+                    (_, DataChannel::Ble) => TimedOut::Ble,
+                };
+                return self.turn_to_tunnel(timed_out.into(), now);
+            }
+            State::WaitPostHandshake { .. } => TimedOut::Handshake,
             State::Asked { .. } => TimedOut::Reply,
             State::LocallyShutdown => return self.finish(),
             State::Ready { .. } | State::Closed => return,
@@ -316,7 +241,7 @@ impl ClientCeremony {
             State::Ready { mut channel, .. } => {
                 match channel.seal(&Message::Ctap(ctap).encode()) {
                     Ok(frame) => {
-                        self.actions.push_back(ClientAction::Send(frame));
+                        self.send(frame);
                         self.events.push_back(ClientEvent::WaitingForApproval);
                         self.wait(self.limits.reply, now);
                         self.state = State::Asked { channel };
@@ -337,7 +262,7 @@ impl ClientCeremony {
         match core::mem::replace(&mut self.state, State::Closed) {
             State::Ready { mut channel, .. } => {
                 if let Ok(frame) = channel.seal(&Message::Shutdown.encode()) {
-                    self.actions.push_back(ClientAction::Send(frame));
+                    self.send(frame);
                 }
                 self.wait(self.limits.linger, now);
                 self.state = State::LocallyShutdown;
@@ -373,6 +298,12 @@ impl ClientCeremony {
         self.deadline
     }
 
+    fn send(&mut self, message: Vec<u8>) {
+        let frame = self.framing.wrap(message);
+        let send = ClientAction::Send(self.channel, frame);
+        self.actions.push_back(send);
+    }
+
     fn wait(&mut self, limit: Duration, now: Now) {
         self.deadline = now.monotonic.checked_add(limit);
     }
@@ -388,11 +319,26 @@ impl ClientCeremony {
     fn end(&mut self, event: ClientEvent) {
         let last = match core::mem::replace(&mut self.state, State::Closed) {
             State::Scanning { .. } => ClientAction::StopScan,
-            _ => ClientAction::Close,
+            _ => ClientAction::Close(self.channel),
         };
         self.actions.push_back(last);
         self.events.push_back(event);
         self.deadline = None;
+    }
+}
+
+impl State {
+    /// Returns whether this can be the next message, as far as that can be said of one.
+    fn takes(&self, message: &[u8]) -> bool {
+        match self {
+            Self::HandshakeSent { .. } => message.len() == MESSAGE_LENGTH,
+            Self::WaitPostHandshake { channel, .. }
+            | Self::Ready { channel, .. }
+            | Self::Asked { channel } => channel.recognizes(message),
+            Self::Scanning { .. } | Self::Connecting(_) | Self::LocallyShutdown | Self::Closed => {
+                true
+            }
+        }
     }
 }
 
