@@ -330,7 +330,7 @@ impl Session {
                     && *known == at
                     && let Err(end) = channel.send(frame).await
                 {
-                    self.ended(at, &end);
+                    self.ended(at, &end).await;
                 }
             }
             ClientAction::Close(at) => {
@@ -414,9 +414,12 @@ impl Session {
     }
 
     /// The channel is gone.
-    fn ended(&mut self, at: DataChannel, end: &ChannelEnd) {
+    async fn ended(&mut self, at: DataChannel, end: &ChannelEnd) {
         debug!(channel = ?at, "it is closed: {end}");
-        self.channel = None;
+        if let Some((DataChannel::Ble, channel)) = self.channel.take() {
+            // Its radio has to be told.
+            channel.close().await;
+        }
         self.closed = Some(end.closed());
         self.ceremony
             .handle_channel_closed(at, end.closed(), now(self.begin));
@@ -471,7 +474,7 @@ impl Session {
                     debug!(bytes = frame.len(), "a message came");
                     self.ceremony.handle_frame(at, &frame, now(self.begin));
                 }
-                Err(end) => self.ended(at, &end),
+                Err(end) => self.ended(at, &end).await,
             },
             () = sleep_until(self.begin + deadline) => {
                 self.ceremony.handle_timeout(now(self.begin));

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use handfast_demo::stage::{Home, PATIENCE, Process, Program};
+use handfast_proto::hybrid::DataChannel;
 use handfast_proto::hybrid::advert::Advertisement;
 use handfast_transport::radio::Heard;
 use rand_core::{OsRng, RngCore};
@@ -178,12 +179,21 @@ pub(crate) fn two_at_once(rig: &Rig) -> Result<(), Fault> {
 }
 
 /// Times ceremonies. Nothing is asserted: an emulated machine is slow, a real one is not.
-pub(crate) fn measure(rig: &Rig, runs: usize) -> Result<String, Fault> {
-    let (phone, computer) = (rig.phone("p-time")?, rig.computer("c-time")?);
-    both(rig, &phone, rig.register(&computer, "time")?)?;
+pub(crate) fn measure(rig: &Rig, runs: usize, way: DataChannel) -> Result<String, Fault> {
+    let (name, option) = match way {
+        DataChannel::WebSocket => ("WebSocket", "relay"),
+        DataChannel::Ble => ("L2CAP", "ble"),
+    };
+    let (phone, computer) = (
+        rig.phone(&format!("p-time-{option}"))?,
+        rig.computer(&format!("c-time-{option}"))?,
+    );
+    both(rig, &phone, rig.register(&computer, option)?)?;
+    let site = rig.stage.site_url().to_owned();
+    let sign_in = ["sign-in", &site, "--user", option, "--channel", option];
     let (mut found, mut met, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
-        let (mut desktop, url) = rig.sign_in(&computer, "time")?;
+        let (mut desktop, url) = rig.desktop(&computer, &sign_in)?;
         let shown = Instant::now();
         let mut phone_process = rig.scan(&phone, &url, &["-v"])?;
         let on_air = moment(&mut phone_process, r#""message":"advertising""#)?;
@@ -198,7 +208,7 @@ pub(crate) fn measure(rig: &Rig, runs: usize) -> Result<String, Fault> {
     }
     let at_once = found.iter().filter(|found| **found <= AT_ONCE).count();
     Ok(format!(
-        "times of {runs} ceremonies by WebSocket (least, median, most)\n\
+        "times of {runs} ceremonies by {name} (least, median, most)\n\
          \x20 advert handed over to the client's match {}\n\
          \x20 match to the end of the handshake        {}\n\
          \x20 code shown to signed in                  {}\n\

@@ -2,6 +2,7 @@
 //! computer's, another the phone's. Called with the name of one of the programs as its first argument
 //! it *is* that program, so that this one file is all that a virtual machine needs.
 
+mod ble;
 mod ceremonies;
 mod faults;
 mod rig;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use handfast_demo::cli::run_named;
+use handfast_proto::hybrid::DataChannel;
 
 use rig::{Fault, Rig};
 
@@ -34,7 +36,10 @@ struct Arguments {
     /// Only tests with this in their name.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// How many ceremonies are timed.
+    /// The adapters send no extended adverts: what needs Bluetooth connections is skipped.
+    #[arg(long)]
+    legacy: bool,
+    /// How many ceremonies are timed, of each kind.
     #[arg(long, value_name = "N", default_value = "20")]
     runs: usize,
     /// The shell command that kills the Bluetooth service the hard way and starts it again.
@@ -48,6 +53,22 @@ struct Arguments {
 
 /// A test, named by what it claims.
 type Test = (&'static str, fn(&Rig) -> Result<(), Fault>);
+
+/// Tests whose phone takes Bluetooth connections, which an extended advert tells.
+const EXTENDED: &[Test] = &[
+    (
+        "by Bluetooth alone a passkey is made and used, without any relay",
+        ble::alone,
+    ),
+    (
+        "a Bluetooth connection that fails is replaced by the relay",
+        ble::fallback,
+    ),
+    (
+        "an adapter that goes off ends a Bluetooth connection on both sides",
+        ble::power,
+    ),
+];
 
 const TESTS: &[Test] = &[
     (
@@ -116,43 +137,58 @@ fn test(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in TESTS {
-        if !name.contains(&arguments.only) {
-            continue;
-        }
-        let begin = Instant::now();
-        // A test that failed may have left them off.
-        let ended = rig
-            .power(&rig.client, true)
-            .and_then(|()| rig.power(&rig.phone, true))
-            .and_then(|()| test(&rig));
-        let seconds = begin.elapsed().as_secs_f32();
-        match ended {
-            Ok(()) => {
-                passed += 1;
-                tell(&format!("passed  {name} ({seconds:.1} s)"));
-            }
-            Err(fault) => {
-                failed += 1;
-                tell(&format!("FAILED  {name} ({seconds:.1} s)\n        {fault}"));
-            }
-        }
-    }
-    if arguments.only.is_empty() && arguments.runs > 0 {
-        match ceremonies::measure(&rig, arguments.runs) {
-            Ok(figures) => tell(&figures),
-            Err(fault) => {
-                failed += 1;
-                tell(&format!("FAILED  the timed ceremonies\n        {fault}"));
-            }
-        }
-    }
+    let (passed, failed) = test_all(&rig, &arguments);
     tell(&format!("{passed} passed, {failed} failed"));
     match failed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Runs the tests that are wanted, and returns how many passed and failed.
+fn test_all(rig: &Rig, arguments: &Arguments) -> (u32, u32) {
+    let (mut passed, mut failed) = (0, 0);
+    let mut ended = |name: &str, ended: Result<Option<String>, Fault>, begin: Instant| {
+        let seconds = begin.elapsed().as_secs_f32();
+        match ended {
+            Ok(None) => {
+                passed += 1;
+                tell(&format!("passed  {name} ({seconds:.1} s)"));
+            }
+            Ok(Some(figures)) => tell(&figures),
+            Err(fault) => {
+                failed += 1;
+                tell(&format!("FAILED  {name} ({seconds:.1} s)\n        {fault}"));
+            }
+        }
+    };
+    for (name, test) in TESTS.iter().chain(EXTENDED) {
+        if !name.contains(&arguments.only) {
+            continue;
+        }
+        if arguments.legacy && EXTENDED.iter().any(|(extended, _)| extended == name) {
+            tell(&format!("skipped {name}: no extended adverts here"));
+            continue;
+        }
+        let begin = Instant::now();
+        // A test that failed may have left them off.
+        let tested = rig
+            .power(&rig.client, true)
+            .and_then(|()| rig.power(&rig.phone, true))
+            .and_then(|()| test(rig));
+        ended(name, tested.map(|()| None), begin);
+    }
+    if arguments.only.is_empty() && arguments.runs > 0 {
+        for way in [DataChannel::WebSocket, DataChannel::Ble] {
+            if way == DataChannel::Ble && arguments.legacy {
+                continue;
+            }
+            let begin = Instant::now();
+            let figures = ceremonies::measure(rig, arguments.runs, way);
+            ended("the timed ceremonies", figures.map(Some), begin);
+        }
+    }
+    (passed, failed)
 }
 
 fn tell(words: &str) {

@@ -76,12 +76,21 @@ impl Rig {
         home: &Home,
         arguments: &[&str],
     ) -> Result<(Process, String), Fault> {
-        let mut all = vec!["--radio", "bluez", "--adapter"];
-        let adapter = self.client.to_string();
-        all.push(&adapter);
         let relay = self.stage.desktop_relay();
-        let options = all.into_iter().chain(relay.iter().map(String::as_str));
-        let mut arguments: Vec<_> = arguments.iter().copied().chain(options).collect();
+        let relay = relay.iter().map(String::as_str);
+        let arguments: Vec<_> = arguments.iter().copied().chain(relay).collect();
+        self.desktop_without_relay(home, &arguments)
+    }
+
+    /// The same for a computer that does not know where the relay is.
+    pub(crate) fn desktop_without_relay(
+        &self,
+        home: &Home,
+        arguments: &[&str],
+    ) -> Result<(Process, String), Fault> {
+        let adapter = self.client.to_string();
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--radio", "bluez", "--adapter", &adapter]);
         arguments.extend(["--qr-url", "--json", "-v"]);
         let mut desktop = self.stage.spawn(Program::Desktop, home, &arguments)?;
         let url = desktop.event("qr")?["url"]
@@ -93,12 +102,29 @@ impl Rig {
 
     /// Starts the phone with a code, to advertise with its adapter.
     pub(crate) fn scan(&self, home: &Home, url: &str, more: &[&str]) -> Result<Process, Fault> {
+        let relay = self.stage.phone_relay();
+        let relay = relay.iter().map(String::as_str);
+        let always = ["--approve", "always"];
+        let more: Vec<_> = more.iter().copied().chain(always).chain(relay).collect();
+        self.scan_with(home, url, &more)
+    }
+
+    /// The same for a phone that has no relay.
+    pub(crate) fn scan_without_relay(&self, home: &Home, url: &str) -> Result<Process, Fault> {
+        let more = ["--channel", "ble", "-v", "--approve", "always"];
+        self.scan_with(home, url, &more)
+    }
+
+    /// The same for a phone whose owner is asked.
+    pub(crate) fn scan_and_ask(&self, home: &Home, url: &str) -> Result<Process, Fault> {
+        self.scan_with(home, url, &["--channel", "ble", "-v"])
+    }
+
+    fn scan_with(&self, home: &Home, url: &str, more: &[&str]) -> Result<Process, Fault> {
         let adapter = self.phone.to_string();
-        let mut arguments = vec!["scan", url, "--approve", "always", "--json"];
+        let mut arguments = vec!["scan", url, "--json"];
         arguments.extend(["--radio", "bluez", "--adapter", &adapter]);
         arguments.extend(more);
-        let relay = self.stage.phone_relay();
-        arguments.extend(relay.iter().map(String::as_str));
         Ok(self.stage.spawn(Program::Phone, home, &arguments)?)
     }
 

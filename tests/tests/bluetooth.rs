@@ -192,6 +192,10 @@ fn doctor_finds_what_is_wrong_and_its_exit_code_says_where() {
     both("power", "bad", 5);
     room.fake.with(|bluez| bluez.set_powered("hci0", true));
     both("scanning", "good", 0);
+    let (found, _) = doctor(&room, Program::Desktop, &computer);
+    // Not every kernel that this runs on has Bluetooth.
+    let connections = found["connections"].as_str();
+    assert!(["good", "unneeded"].contains(&connections), "{connections}");
     both("relay", "good", 0);
     both("on the air", "good", 0);
     let untrusted = ["--listen", "0", "--relay", &relay];
@@ -280,6 +284,20 @@ fn a_ceremony_asks_of_bluez_what_it_should_and_leaves_nothing_behind() {
         let mut adapters = bluez.adapters.values();
         adapters.all(|found| found.scanners.is_empty() && found.adverts.is_empty())
     });
+}
+
+#[test]
+fn where_bluetooth_makes_no_connections_the_relay_serves() {
+    let Some(fake) = Fake::with_two_adapters() else {
+        return;
+    };
+    let room = Room::new(fake);
+    let (mut desktop, url) = room.register(&["--channel", "any"]);
+    // A kernel without Bluetooth takes no connections; one with it never hears of that computer.
+    let phone = room.scan(&url, &[]);
+    assert_eq!(desktop.event("connected").unwrap()["channel"], "relay");
+    ends_well(desktop);
+    ends_well(phone);
 }
 
 #[test]

@@ -56,8 +56,7 @@ const EVERYWHERE: &str = "Options of every command";
 const NEARBY: &str = "Reaching the phone";
 
 const HELP: &str = "\
-First steps, with the demo site and with a phone that runs on this machine too (this version hears
-phones over simulated radio only):
+First steps, with the demo site and with a phone that runs on this machine too, over simulated radio:
   handfast-authenticator run --radio simulated --relay wss://localhost:8443 \\
       --tunnel-domain 300 --ca-file cert.pem
   handfast register http://localhost:8080 --user me --qr-url --radio simulated \\

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use handfast_proto::hybrid::{BadMessage, ChannelFailure, Closed};
 use thiserror::Error;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::Error as SocketError;
 
 use sdus::SduSocket;
@@ -108,8 +109,10 @@ impl Channel {
     /// Closes the channel; an answer to that is not waited for. Takes two seconds at most.
     pub async fn close(self) {
         match self.0 {
-            // It ends with its socket.
-            Kind::Sdus(_) => {}
+            Kind::Sdus(socket) => {
+                // It is closed here, whatever else can be done.
+                let _ = timeout(FAREWELL, socket.close()).await;
+            }
             Kind::WebSocket(socket) => socket.close().await,
         }
     }

@@ -22,6 +22,8 @@ pub(crate) trait SduSocket: Send {
     fn send<'a>(&'a mut self, sdu: &'a [u8]) -> Io<'a, ()>;
     /// Waits for the next SDU, and returns its length; zero is the end. May be dropped while it waits.
     fn recv<'a>(&'a mut self, buffer: &'a mut [u8]) -> Io<'a, usize>;
+    /// Closes the connection, and what was made for it.
+    fn close(self: Box<Self>) -> Io<'static, ()>;
 }
 
 /// Sends a message, in one SDU if it fits.

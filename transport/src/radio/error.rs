@@ -8,7 +8,7 @@ use super::AdapterName;
 
 /// Why there is no Bluetooth connection with the other device.
 #[derive(Debug, Error)]
-#[error("no Bluetooth connection with the other device could be made: {0}")]
+#[error("no Bluetooth connection could be made: {0}")]
 pub struct LinkError(#[from] std::io::Error);
 
 /// Why there is no radio.

@@ -39,6 +39,7 @@ pub(super) async fn examine(examination: &Examination, note: &mut dyn FnMut(Find
     let names: Vec<_> = on.iter().map(|found| found.name.as_str()).collect();
     note(Finding::good("power", format!("{} on", names.join(", "))));
     advertising(&on, examination.role, note);
+    note(connections(radio).await);
     scanning(radio, examination, note).await;
 }
 
@@ -78,8 +79,23 @@ fn advertising(on: &[&AdapterState], role: Role, note: &mut dyn FnMut(Finding)) 
             "extended advertising",
             format!("adverts of up to {longest} bytes"),
         ),
-        _ => Finding::unneeded("extended advertising", "none; nothing here needs it yet"),
+        _ => Finding::unneeded(
+            "extended advertising",
+            "none; phones that take Bluetooth connections use it where it is",
+        ),
     });
+}
+
+/// What --channel ble and any need on both sides.
+async fn connections(radio: &Radio) -> Finding {
+    const CHECK: &str = "connections";
+    match radio.listen().await {
+        Ok(_) => Finding::good(CHECK, "they can be made and taken"),
+        Err(error) => {
+            let words = format!("{error}; the relay needs none");
+            Finding::unneeded(CHECK, words)
+        }
+    }
 }
 
 async fn scanning(radio: &Radio, examination: &Examination, note: &mut dyn FnMut(Finding)) {

@@ -129,3 +129,39 @@ async fn is_sent(adapter: &Adapter) -> bool {
     let adverts = answer(adapter.active_advertising_instances()).await;
     matches!((is_on, adverts), (Ok(true), Ok(1..)))
 }
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::hybrid::Psm;
+
+    use super::*;
+
+    /// Bytes of the advert as BlueZ makes it: flags, list of services, service data.
+    fn length(advert: &Advertisement) -> usize {
+        let data = advert.service_data.values().map(|data| 4 + data.len());
+        3 + 4 * advert.service_uuids.len() + data.sum::<usize>()
+    }
+
+    #[test]
+    fn an_advert_is_as_long_and_of_the_kind_that_its_adapter_can_send() {
+        let advert = |psm| Advert {
+            eid: [7; 20],
+            psm: Psm::new(psm),
+        };
+        for is_short in [true, false] {
+            let plain = advertisement(&advert(0), is_short);
+            assert_eq!(plain.advertisement_type, Type::Broadcast);
+            assert_eq!(length(&plain), usize::from(LEGACY));
+        }
+        let extended = advertisement(&advert(0x80), false);
+        let short = advertisement(&advert(0x80), true);
+        for told in [&extended, &short] {
+            // Who is to be connected to has to say so.
+            assert_eq!(told.advertisement_type, Type::Peripheral);
+            let data = told.service_data.values().next();
+            assert_eq!(data.map(Vec::len), Some(24));
+        }
+        assert_eq!(length(&extended), 35);
+        assert_eq!(length(&short), usize::from(LEGACY));
+    }
+}

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bluer::l2cap::{SeqPacket, SeqPacketListener, Socket, SocketAddr};
-use bluer::{Adapter, Address, AddressType};
+use bluer::{Adapter, Address, AddressType, Device};
 use handfast_proto::hybrid::Psm;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -32,7 +32,36 @@ pub(in crate::radio) struct Sender {
 impl Sender {
     /// Connects; to be given up after a while by whom it takes too long.
     pub(in crate::radio) async fn connect(&self, psm: Psm) -> io::Result<Channel> {
-        let address = SocketAddr::new(self.address, self.address_type().await, psm.get());
+        let device = self.adapter.device(self.address).ok();
+        // A connection that was there before, for music perhaps, is not ours to end.
+        let is_ours = match &device {
+            Some(device) => matches!(answer(device.is_connected()).await, Ok(false)),
+            None => false,
+        };
+        let connected = self.connect_socket(psm, device.as_ref()).await;
+        let device = device.filter(|_| is_ours);
+        match (connected, device) {
+            (Ok((socket, mtu)), device) => Ok(Channel::of_sdus(L2cap {
+                socket,
+                mtu,
+                device,
+            })),
+            (Err(error), device) => {
+                if let Some(device) = device {
+                    // It may be half connected; if not, there is nothing to end.
+                    let _ = answer(device.disconnect()).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect_socket(
+        &self,
+        psm: Psm,
+        device: Option<&Device>,
+    ) -> io::Result<(SeqPacket, usize)> {
+        let address = SocketAddr::new(self.address, address_type(device).await, psm.get());
         let socket = match self.socket_of_adapter(address).await {
             // Not every adapter is known to the kernel by the address that BlueZ tells.
             Err(error) if error.kind() == io::ErrorKind::HostUnreachable => {
@@ -41,7 +70,8 @@ impl Sender {
             }
             connected => connected?,
         };
-        Ok(Channel::of_sdus(L2cap::ready(socket).await?))
+        let mtu = ready(&socket).await?;
+        Ok((socket, mtu))
     }
 
     async fn socket_of_adapter(&self, to: SocketAddr) -> io::Result<SeqPacket> {
@@ -52,16 +82,15 @@ impl Sender {
             _ => connect(SocketAddr::any_le(), to).await,
         }
     }
+}
 
-    async fn address_type(&self) -> AddressType {
-        let device = self.adapter.device(self.address);
-        let known = match &device {
-            Ok(device) => answer(device.address_type()).await.ok(),
-            Err(_) => None,
-        };
-        // BlueZ may have forgotten the device; phones have random addresses.
-        known.unwrap_or(AddressType::LeRandom)
-    }
+async fn address_type(device: Option<&Device>) -> AddressType {
+    let known = match device {
+        Some(device) => answer(device.address_type()).await.ok(),
+        None => None,
+    };
+    // BlueZ may have forgotten the device; phones have random addresses.
+    known.unwrap_or(AddressType::LeRandom)
 }
 
 async fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<SeqPacket> {
@@ -96,40 +125,44 @@ impl Listener {
     pub(in crate::radio) async fn accept(&self) -> io::Result<Channel> {
         let (socket, _) = self.listener.accept().await?;
         let mtu = mtu(&socket).unwrap_or(LEAST_MTU);
-        Ok(Channel::of_sdus(L2cap { socket, mtu }))
+        Ok(Channel::of_sdus(L2cap {
+            socket,
+            mtu,
+            device: None,
+        }))
     }
 }
 
 struct L2cap {
     socket: SeqPacket,
     mtu: usize,
+    /// To be disconnected in the end: BlueZ keeps connections that others made.
+    device: Option<Device>,
 }
 
-impl L2cap {
-    /// Waits until the connection is really up and it is known how much it takes: the socket says
-    /// “writable” before, and what is written then is lost or cut.
-    async fn ready(socket: SeqPacket) -> io::Result<Self> {
-        let begin = Instant::now();
-        let looks = async {
-            loop {
-                if let Some(mtu) = mtu(&socket) {
-                    return mtu;
-                }
-                sleep(LOOK_EVERY).await;
+/// Waits until the connection is really up and it is known how much it takes: the socket says “writable”
+/// before, and what is written then is lost or cut.
+async fn ready(socket: &SeqPacket) -> io::Result<usize> {
+    let begin = Instant::now();
+    let looks = async {
+        loop {
+            if let Some(mtu) = mtu(socket) {
+                return mtu;
             }
-        };
-        let mut first = [0; 1];
-        let mtu = tokio::select! {
-            biased;
-            mtu = looks => mtu,
-            // Who is called does not speak first: this is how the connection fails.
-            failed = socket.recv(&mut first) => {
-                return Err(failed.err().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()));
-            }
-        };
-        debug!(mtu, after = ?begin.elapsed(), "a Bluetooth connection is up");
-        Ok(Self { socket, mtu })
-    }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    let mut first = [0; 1];
+    let mtu = tokio::select! {
+        biased;
+        mtu = looks => mtu,
+        // Who is called does not speak first: this is how the connection fails.
+        failed = socket.recv(&mut first) => {
+            return Err(failed.err().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()));
+        }
+    };
+    debug!(mtu, after = ?begin.elapsed(), "a Bluetooth connection is up");
+    Ok(mtu)
 }
 
 /// Returns how much the other side takes, if the connection is up.
@@ -155,5 +188,16 @@ impl SduSocket for L2cap {
 
     fn recv<'a>(&'a mut self, buffer: &'a mut [u8]) -> Io<'a, usize> {
         Box::pin(self.socket.recv(buffer))
+    }
+
+    fn close(self: Box<Self>) -> Io<'static, ()> {
+        Box::pin(async {
+            let Self { socket, device, .. } = *self;
+            drop(socket);
+            match device {
+                Some(device) => answer(device.disconnect()).await.map_err(io::Error::other),
+                None => Ok(()),
+            }
+        })
     }
 }
