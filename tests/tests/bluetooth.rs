@@ -405,6 +405,33 @@ fn bluetooth_that_is_off_is_switched_on_and_waited_for() {
 }
 
 #[test]
+fn a_phone_that_waits_for_codes_looks_at_bluetooth_before_each() {
+    let Some(fake) = Fake::with_two_adapters() else {
+        return;
+    };
+    let room = Room::new(fake);
+    let run = ["run", "--approve", "always", "--json", "--adapter", "hci1"];
+    let mut phone = room.spawn(Program::Phone, &room.phone, &run);
+    phone.event("ready").unwrap();
+    let (desktop, url) = room.register(&["--adapter", "hci0"]);
+    room.fake.with(|bluez| bluez.set_powered("hci1", false));
+    phone.say(&url).unwrap();
+    phone.event("powering-on").unwrap();
+    ends_well(desktop);
+    phone.event("done").unwrap();
+    // One that stays off is told, and the next code is waited for.
+    room.fake.with(|bluez| {
+        bluez.set_powered("hci1", false);
+        bluez.refuses_power = Some("org.bluez.Error.Blocked");
+    });
+    let (_desktop, url) = room.register_as("ben", &["--adapter", "hci0"]);
+    phone.say(&url).unwrap();
+    phone.event("error").unwrap();
+    phone.close_input();
+    ends_well(phone);
+}
+
+#[test]
 fn bluetooth_that_cannot_be_switched_on_is_told_on_both_sides() {
     let Some(fake) = Fake::start() else {
         return;

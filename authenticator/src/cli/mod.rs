@@ -137,7 +137,8 @@ struct Serving {
     /// Whether you are asked. 'always' works only with a vault made for tests.
     #[arg(long, value_enum, default_value = "ask")]
     approve: Approval,
-    /// How long a computer may take to hear this device, and you to answer a question.
+    /// How long a computer may take to hear this device and to say what it wants, and you to answer
+    /// a question.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
     /// Speak JSON, a line an event, on standard output.
@@ -373,8 +374,13 @@ fn serve(
         if line.is_empty() {
             continue;
         }
-        let answered = read_code(&line)
-            .and_then(|invitation| runtime.block_on(answer(&mut phone, invitation, voice, &ask)));
+        let answered = read_code(&line).and_then(|invitation| {
+            // It may have been switched off since the last code.
+            runtime.block_on(async {
+                console::radio_ready(&phone.radio, Role::Advertise, may_power_on).await?;
+                answer(&mut phone, invitation, voice, &ask).await
+            })
+        });
         if let Err(failure) = answered {
             told::tell(&failure, voice);
         }

@@ -127,6 +127,7 @@ impl Phone {
             get_info,
             limits: PhoneLimits {
                 advert: self.patience,
+                request: self.patience,
                 ..PhoneLimits::default()
             },
         };
