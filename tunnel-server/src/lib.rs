@@ -8,17 +8,22 @@
 //! |---|---|
 //! | [`request`] | the HTTP request head: what is asked, and why it is refused |
 //! | [`openings`] | connections that have not yet asked, and which of them is dropped for a new one |
-//! | [`ration`] | how much a phone may send before its client is there |
 //! | [`registry`] | which tunnels exist and which still wait for their client |
+//! | [`frame`], [`reader`] | WebSocket frames: one side's, made into those for the other |
+//! | [`side`] | one side of a tunnel: its stream and what could not yet be written |
 //! | [`tunnel`] | the life of one tunnel: waiting, joined, closed |
+//! | [`clock`] | time, for all connections together |
 //! | [`server`] | accepting connections, TLS, answering requests |
 
 pub mod cli;
+pub mod clock;
+pub mod frame;
 pub mod limits;
 pub mod openings;
-pub mod ration;
+pub mod reader;
 pub mod registry;
 pub mod request;
 pub mod server;
+pub mod side;
 pub mod tls;
 pub mod tunnel;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::reader::Rules;
+
 /// Bounds that keep one peer from hurting the others.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -10,17 +12,19 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Messages that one side may send in the life of a tunnel; more closes with 1008.
     pub messages_per_side: u32,
+    /// Bytes of messages that one side may send in the life of a tunnel; more closes with 1008.
+    pub bytes_per_side: u64,
     /// Messages that the phone may send before its client is there; more closes with 1008.
-    pub waiting_messages: usize,
-    /// Bytes of those messages together, unfinished ones too; more closes with 1009. Frames, pings
-    /// and pongs may take 4 KiB besides.
+    pub waiting_messages: u32,
+    /// Bytes of those messages together, unfinished ones too; more closes with 1009. The heads of
+    /// their frames may take 4 KiB besides.
     pub waiting_bytes: usize,
     /// How long a phone may wait for its client.
     pub unpaired: Duration,
     /// How long a tunnel may live in all. A client may linger three minutes after its last word.
     pub total: Duration,
-    /// Time between two pings to a peer. One that leaves two unanswered is gone at the third; any
-    /// whole frame is an answer, so to send or to take one message must not last longer than that.
+    /// Time between two pings to a peer. One that leaves two unanswered is gone at the third;
+    /// whatever it sends is an answer, and so is that it takes what it had not taken yet.
     pub ping_every: Duration,
     /// Time for the TLS handshake and the request head together, and again for a peer to take the
     /// head of the answer.
@@ -34,11 +38,36 @@ pub struct Limits {
     pub openings: usize,
 }
 
+impl Limits {
+    /// The steps in which time is measured: a quarter of the shortest time here, between 10 ms and
+    /// half a second.
+    pub fn tick(&self) -> Duration {
+        let times = [
+            self.unpaired,
+            self.total,
+            self.ping_every,
+            self.opening,
+            self.closing,
+        ];
+        let shortest = times.into_iter().min().unwrap_or_default() / 4;
+        shortest.clamp(Duration::from_millis(10), Duration::from_millis(500))
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            message_bytes: u64::try_from(self.message_bytes).unwrap_or(u64::MAX),
+            messages: self.messages_per_side,
+            bytes: self.bytes_per_side,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 1024 * 1024 + 64 * 1024,
             messages_per_side: 4096,
+            bytes_per_side: 256 * 1024 * 1024,
             waiting_messages: 8,
             waiting_bytes: 64 * 1024,
             unpaired: Duration::from_secs(3 * 60),

@@ -1,7 +1,10 @@
 //! The request head that opens a tunnel: `GET /cable/new/…` or `GET /cable/connect/…/…`, upgraded
 //! to a WebSocket (`hybrid-transport.md` §5.1).
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use handfast_proto::hybrid::tunnel::{RoutingId, SUBPROTOCOL, TunnelId};
+use sha1::{Digest, Sha1};
 use thiserror::Error;
 
 /// Bytes that a request head may have, and the number of headers in it.
@@ -85,6 +88,14 @@ impl Refusal {
             body.len(),
         )
     }
+}
+
+/// Returns `Sec-WebSocket-Accept`, by which a server shows that it read the key (RFC 6455 §4.2.2).
+pub fn accept_key(key: &str) -> String {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64_STANDARD.encode(hash.finalize())
 }
 
 /// Reads a request head.

@@ -7,32 +7,19 @@ use std::time::Duration;
 
 use handfast_proto::hybrid::tunnel::{ROUTING_ID_HEADER, SUBPROTOCOL};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::{debug, info, warn};
 
+use crate::clock::{Alarm, Clock};
 use crate::limits::Limits;
 use crate::openings::{Opening, Openings};
-use crate::ration::Rationed;
+use crate::reader::code;
 use crate::registry::Registry;
-use crate::request::{MAX_HEAD, Refusal, Request, Target, parse};
-use crate::tunnel::serve_tunnel;
-
-/// A byte stream to a peer: TCP, or TLS over it.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// A peer's WebSocket. What may be read from it is bounded until its tunnel is joined.
-pub type Socket = WebSocketStream<Rationed<Box<dyn Stream>>>;
-
-/// Bytes that may be read before the join besides those of messages: heads of frames, pings and
-/// pongs. These are not free, because the relay keeps a pong for every ping while nobody reads it.
-const FRAMING: usize = 4 * 1024;
+use crate::request::{MAX_HEAD, Refusal, Request, Target, accept_key, parse};
+use crate::side::{Side, Stream};
+use crate::tunnel::{Farewell, depart, serve_tunnel};
 
 /// Time until the next try after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -46,7 +33,8 @@ pub struct Server {
 
 struct State {
     limits: Limits,
-    registry: Arc<Registry<Socket>>,
+    registry: Arc<Registry<Side<Stream>>>,
+    clock: Arc<Clock>,
     openings: Arc<Openings>,
 }
 
@@ -64,6 +52,7 @@ impl Server {
         let state = State {
             registry: Registry::new(limits.tunnels),
             openings: Openings::new(limits.openings),
+            clock: Clock::new(limits.tick()),
             limits,
         };
         Ok(Self {
@@ -90,6 +79,14 @@ impl Server {
     /// Serves until the future is dropped.
     pub async fn serve(self) {
         info!(scheme = self.scheme(), "serving");
+        let clock = Arc::clone(&self.state.clock);
+        tokio::select! {
+            () = clock.run() => {}
+            () = self.accept() => {}
+        }
+    }
+
+    async fn accept(self) {
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -105,8 +102,16 @@ impl Server {
             let opening = self.state.openings.enter();
             let (state, tls) = (Arc::clone(&self.state), self.tls.clone());
             tokio::spawn(async move {
-                match open(stream, tls, opening, state.limits.opening).await {
-                    Some((stream, request, early)) => answer(stream, request, early, &state).await,
+                let alarm = state.clock.alarm();
+                // What opening needs is given back before the tunnel begins.
+                let opened = Box::pin(open(stream, tls, opening, &alarm, &state.limits));
+                match opened.await {
+                    Some((stream, Ok(request), early)) => {
+                        answer(stream, request, early, &alarm, &state).await;
+                    }
+                    Some((stream, Err(refusal), _)) => {
+                        refuse(stream, refusal, &alarm, &state.limits).await;
+                    }
                     None => debug!("a connection ended before its request"),
                 }
             });
@@ -114,26 +119,27 @@ impl Server {
     }
 }
 
-type Opened = (Box<dyn Stream>, Result<Request, Refusal>, Vec<u8>);
+type Opened = (Stream, Result<Request, Refusal>, Vec<u8>);
 
 /// Gets a connection as far as its request head, as long as there is time and it has its place.
 async fn open(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     mut opening: Opening,
-    time: Duration,
+    alarm: &Alarm,
+    limits: &Limits,
 ) -> Option<Opened> {
     tokio::select! {
-        opened = timeout(time, shake_hands(stream, tls)) => opened.ok()?.ok(),
+        opened = alarm.within(limits.opening, shake_hands(stream, tls)) => opened?.ok(),
         () = opening.lost() => None,
     }
 }
 
 async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Opened> {
     let _ = stream.set_nodelay(true);
-    let mut stream: Box<dyn Stream> = match tls {
-        Some(tls) => Box::new(tls.accept(stream).await?),
-        None => Box::new(stream),
+    let mut stream = match tls {
+        Some(tls) => Stream::Tls(Box::new(tls.accept(stream).await?)),
+        None => Stream::Plain(stream),
     };
     let mut bytes = Vec::with_capacity(1024);
     Ok(match read_head(&mut stream, &mut bytes).await? {
@@ -143,7 +149,7 @@ async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<
 }
 
 async fn read_head(
-    stream: &mut Box<dyn Stream>,
+    stream: &mut Stream,
     bytes: &mut Vec<u8>,
 ) -> io::Result<Result<(Request, usize), Refusal>> {
     loop {
@@ -159,95 +165,71 @@ async fn read_head(
     }
 }
 
-async fn answer(
-    stream: Box<dyn Stream>,
-    request: Result<Request, Refusal>,
-    early: Vec<u8>,
-    state: &State,
-) {
-    let outcome = match request {
-        Ok(Request {
-            target: Target::New(tunnel),
-            key,
-        }) => match state.registry.create(tunnel) {
+async fn answer(stream: Stream, request: Request, early: Vec<u8>, alarm: &Alarm, state: &State) {
+    let Request { target, key } = request;
+    let refused = match target {
+        Target::New(tunnel) => match state.registry.create(tunnel) {
             Ok((claim, client)) => {
                 let routing = state.registry.routing().to_hex();
                 let header = format!("{ROUTING_ID_HEADER}: {routing}\r\n");
-                if let Some(phone) = upgrade(stream, &key, &header, early, &state.limits).await {
-                    serve_tunnel(phone, client, &state.limits).await;
+                let phone = upgrade(stream, &key, &header, early, alarm, &state.limits);
+                if let Some(phone) = Box::pin(phone).await {
+                    serve_tunnel(phone, client, alarm, &state.limits).await;
                 }
                 drop(claim);
                 return;
             }
             Err(refusal) => (stream, refusal),
         },
-        Ok(Request {
-            target: Target::Connect(routing, tunnel),
-            key,
-        }) => {
-            match state.registry.join(&routing, &tunnel) {
-                Ok(seat) => {
-                    if let Some(client) = upgrade(stream, &key, "", early, &state.limits).await {
-                        // The phone may have left while the client was answered; its socket then
-                        // closes with the seat.
-                        let _ = seat.send(client);
-                    }
-                    return;
+        Target::Connect(routing, tunnel) => match state.registry.join(&routing, &tunnel) {
+            Ok(seat) => {
+                let client = upgrade(stream, &key, "", early, alarm, &state.limits);
+                if let Some(client) = Box::pin(client).await
+                    && let Err(mut left) = seat.send(client)
+                {
+                    // The phone has left while the client was answered.
+                    let leaving = depart(&mut left, Farewell::Say(code::AWAY), &state.limits);
+                    alarm.within(state.limits.closing, leaving).await;
                 }
-                Err(refusal) => (stream, refusal),
+                return;
             }
-        }
-        Err(refusal) => (stream, refusal),
+            Err(refusal) => (stream, refusal),
+        },
     };
-    refuse(outcome.0, outcome.1, &state.limits).await;
+    refuse(refused.0, refused.1, alarm, &state.limits).await;
 }
 
-async fn refuse(mut stream: Box<dyn Stream>, refusal: Refusal, limits: &Limits) {
+async fn refuse(mut stream: Stream, refusal: Refusal, alarm: &Alarm, limits: &Limits) {
     debug!(status = refusal.status(), "refused");
-    let _ = timeout(limits.closing, async {
+    let answered = async {
         stream.write_all(refusal.response().as_bytes()).await?;
-        hear_out(&mut stream).await
-    })
-    .await;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and could take the answer with it.
+        let mut rest = vec![0; 4096];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    alarm.within(limits.closing, answered).await;
 }
 
-/// Ends our side of a connection and reads on until the peer has ended its own. Closing with
-/// unread bytes would reset the connection and could take our last words with it.
-pub(crate) async fn hear_out(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
-    stream.shutdown().await?;
-    // On the heap, or every tunnel's task would carry it from the beginning.
-    let mut rest = vec![0; 4096];
-    while stream.read(&mut rest).await? > 0 {}
-    Ok(())
-}
-
-/// Answers 101 and makes the stream a WebSocket, with a bound on what may be read from it.
+/// Answers 101; what follows on the stream are frames.
 async fn upgrade(
-    mut stream: Box<dyn Stream>,
+    mut stream: Stream,
     key: &str,
     header: &str,
     early: Vec<u8>,
+    alarm: &Alarm,
     limits: &Limits,
-) -> Option<Socket> {
+) -> Option<Side<Stream>> {
     let response = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{header}\r\n",
-        derive_accept_key(key.as_bytes()),
+        accept_key(key),
     );
-    timeout(limits.opening, async {
+    let answered = alarm.within(limits.opening, async {
         stream.write_all(response.as_bytes()).await?;
         stream.flush().await
-    })
-    .await
-    .ok()?
-    .ok()?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(limits.message_bytes.saturating_mul(2))
-        .max_message_size(Some(limits.message_bytes))
-        .max_frame_size(Some(limits.message_bytes));
-    let bytes = limits.waiting_bytes.saturating_add(FRAMING);
-    let stream = Rationed::new(stream, bytes.saturating_sub(early.len()));
-    Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await)
+    });
+    answered.await?.ok()?;
+    Some(Side::new(stream, early))
 }

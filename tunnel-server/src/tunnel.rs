@@ -1,191 +1,294 @@
 //! The life of one tunnel: the phone waits, a client joins, messages pass, one side ends it
 //! (`hybrid-transport.md` §5.3).
 
-use std::borrow::Cow;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::future::join;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
-use tokio::time::{
-    Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at,
-};
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Message, protocol::CloseFrame};
 use tracing::debug;
 
+use crate::clock::{Alarm, Tick};
 use crate::limits::Limits;
-use crate::server::{Socket, hear_out};
+use crate::reader::{Last, Rules, Taken, code};
+use crate::side::{Read, Side};
+
+/// Bytes that what waits for the client may take besides the messages: the heads of its frames.
+const HEADS: usize = 4 * 1024;
 
 /// Why a tunnel ends, from the side where it began.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     /// The peer sent a close frame.
-    Closed,
+    Closed(Option<u16>),
     /// The peer vanished.
     Dropped,
     /// The other side could not be written to.
     Unwritable,
     /// The peer broke a rule; it is told by this code.
-    Broke(CloseCode),
+    Broke(u16),
     /// The tunnel's time is over.
     Expired,
 }
 
 impl End {
-    /// The close code for the side where it began, if there is anybody to tell.
-    fn code_here(self) -> Option<CloseCode> {
+    /// What is said to the side where it began.
+    fn here(self) -> Farewell {
         match self {
-            Self::Closed | Self::Dropped => None,
-            Self::Unwritable => Some(CloseCode::Away),
-            Self::Broke(code) => Some(code),
-            Self::Expired => Some(CloseCode::Policy),
+            Self::Closed(code) => Farewell::Answer(code),
+            Self::Dropped => Farewell::None,
+            Self::Unwritable => Farewell::Say(code::AWAY),
+            Self::Broke(code) => Farewell::Tell(code),
+            Self::Expired => Farewell::Say(code::POLICY),
         }
     }
 
-    /// The close code for the other side.
-    fn code_there(self) -> CloseCode {
-        match self {
-            Self::Closed => CloseCode::Normal,
-            Self::Dropped | Self::Unwritable => CloseCode::Away,
-            Self::Broke(_) | Self::Expired => CloseCode::Policy,
+    /// What is said to the other side.
+    fn there(self) -> Farewell {
+        Farewell::Say(match self {
+            Self::Closed(_) => code::NORMAL,
+            Self::Dropped | Self::Unwritable => code::AWAY,
+            Self::Broke(_) | Self::Expired => code::POLICY,
+        })
+    }
+}
+
+impl From<Last> for End {
+    fn from(last: Last) -> Self {
+        match last {
+            Last::Closed(code) => Self::Closed(code),
+            Last::Broke(code) => Self::Broke(code),
         }
     }
+}
+
+/// The last word to a side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Farewell {
+    /// Nothing: it is gone.
+    None,
+    /// It closed with this code, and gets it back.
+    Answer(Option<u16>),
+    /// It broke a rule. What it says after that cannot be read.
+    Tell(u16),
+    /// It is told, and its answer is waited for.
+    Say(u16),
 }
 
 /// Serves one tunnel from the phone's `101` to its end.
-pub async fn serve_tunnel(mut phone: Socket, client: oneshot::Receiver<Socket>, limits: &Limits) {
-    let begin = Instant::now();
-    let mut buffered = Vec::new();
-    let waiting = wait_for_client(&mut phone, client, &mut buffered, limits);
-    let joined = timeout_at(begin + limits.unpaired, waiting).await;
-    match joined.unwrap_or(Err(End::Expired)) {
-        Ok(client) => join(phone, client, buffered, begin, limits).await,
-        Err(end) => {
-            debug!(?end, "a tunnel ended before its client came");
-            close(&mut phone, end.code_here(), limits.closing).await;
-        }
-    }
-}
-
-/// Keeps what the phone says until its client is there.
-async fn wait_for_client(
-    phone: &mut Socket,
-    client: oneshot::Receiver<Socket>,
-    buffered: &mut Vec<Bytes>,
-    limits: &Limits,
-) -> Result<Socket, End> {
-    let mut client = pin!(client);
-    let mut pulse = Pulse::new(limits.ping_every);
-    let mut bytes = 0_usize;
-    loop {
-        tokio::select! {
-            biased;
-            joined = &mut client => return joined.map_err(|_| End::Unwritable),
-            due = pulse.ping_due() => {
-                due?;
-                phone.send(Message::Ping(Bytes::new())).await.map_err(|_| End::Dropped)?;
-            }
-            read = phone.next() => {
-                pulse.felt();
-                let Some(message) = payload(read)? else { continue };
-                bytes = bytes.saturating_add(message.len());
-                if bytes > limits.waiting_bytes {
-                    return Err(End::Broke(CloseCode::Size));
-                }
-                if buffered.len() >= limits.waiting_messages {
-                    return Err(End::Broke(CloseCode::Policy));
-                }
-                buffered.push(message);
-            }
-        }
-    }
-}
-
-/// Passes messages both ways until one side ends, then ends the other.
-async fn join(
-    mut phone: Socket,
-    mut client: Socket,
-    buffered: Vec<Bytes>,
-    begin: Instant,
+pub async fn serve_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
+    phone: Side<S>,
+    client: oneshot::Receiver<Side<S>>,
+    alarm: &Alarm,
     limits: &Limits,
 ) {
-    phone.get_mut().lift();
-    client.get_mut().lift();
-    let (mut to_phone, mut from_phone) = phone.split();
-    let (mut to_client, mut from_client) = client.split();
-    let already = u32::try_from(buffered.len()).unwrap_or(u32::MAX);
-    let phone_first = async {
-        for message in buffered {
-            to_client
-                .send(Message::Binary(message))
-                .await
-                .map_err(|_| End::Unwritable)?;
+    let clock = alarm.clock();
+    let mut waiting = Waiting {
+        phone,
+        client,
+        kept: Vec::new(),
+        payload: 0,
+        pulse: Pulse::new(alarm, limits),
+        expiry: clock.after(limits.unpaired),
+    };
+    let expiry = clock.after(limits.total);
+    let joined = poll_fn(|context| waiting.poll(context, alarm, limits)).await;
+    let mut phone = waiting.phone;
+    let mut client = match joined {
+        Ok(client) => client,
+        Err(end) => {
+            debug!(?end, "a tunnel ended before its client came");
+            let leaving = depart(&mut phone, end.here(), limits);
+            Box::pin(alarm.within(limits.closing, leaving)).await;
+            return;
         }
-        pass(&mut from_phone, &mut to_client, already, limits).await
     };
-    // Which side ended it decides who is told what, so the two directions stay apart.
-    let (end, phone_ended) = tokio::select! {
-        end = phone_first => (ended(end), true),
-        end = pass(&mut from_client, &mut to_phone, 0, limits) => (ended(end), false),
-        () = sleep_until(begin + limits.total) => (End::Expired, true),
+    client.begin_with(waiting.kept);
+    let mut joined = Joined {
+        phone,
+        client,
+        phone_pulse: waiting.pulse,
+        client_pulse: Pulse::new(alarm, limits),
+        expiry,
     };
+    let (end, phone_ended) = poll_fn(|context| joined.poll(context, alarm, limits)).await;
     debug!(?end, by_phone = phone_ended, "a tunnel ended");
-    // The halves come from one socket each, so putting them together again cannot fail.
-    let (Ok(mut phone), Ok(mut client)) =
-        (to_phone.reunite(from_phone), to_client.reunite(from_client))
-    else {
-        return;
-    };
+    let (mut phone, mut client) = (joined.phone, joined.client);
     let (here, there) = if phone_ended {
         (&mut phone, &mut client)
     } else {
         (&mut client, &mut phone)
     };
-    tokio::join!(
-        close(there, Some(end.code_there()), limits.closing),
-        close(here, end.code_here(), limits.closing),
+    let leaving = join(
+        depart(there, end.there(), limits),
+        depart(here, end.here(), limits),
     );
+    Box::pin(alarm.within(limits.closing, leaving)).await;
 }
 
-fn ended(result: Result<std::convert::Infallible, End>) -> End {
-    match result {
-        Ok(never) => match never {},
-        Err(end) => end,
+/// A phone whose client has not come.
+struct Waiting<S> {
+    phone: Side<S>,
+    client: oneshot::Receiver<Side<S>>,
+    /// Frames for the client.
+    kept: Vec<u8>,
+    /// Bytes of messages in them.
+    payload: usize,
+    pulse: Pulse,
+    expiry: Tick,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        alarm: &Alarm,
+        limits: &Limits,
+    ) -> Poll<Result<Side<S>, End>> {
+        if let Poll::Ready(client) = Pin::new(&mut self.client).poll(context) {
+            return Poll::Ready(client.map_err(|_| End::Unwritable));
+        }
+        let rules = limits.rules();
+        while let Poll::Ready(end) = self.poll_phone(&rules, limits, context) {
+            if let Err(end) = end {
+                return Poll::Ready(Err(end));
+            }
+        }
+        loop {
+            if alarm.is_due(self.expiry, context) {
+                return Poll::Ready(Err(End::Expired));
+            }
+            if !alarm.is_due(self.pulse.next.min(self.expiry), context) {
+                return Poll::Pending;
+            }
+            self.pulse
+                .beat(&mut self.phone, true, context, alarm, limits)?;
+        }
+    }
+
+    fn poll_phone(
+        &mut self,
+        rules: &Rules,
+        limits: &Limits,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), End>> {
+        ready!(self.phone.poll_flush(context)).map_err(|_| End::Dropped)?;
+        let kept = &mut self.kept;
+        let keep = |frames: &[u8], _: &mut Context<'_>| kept.extend_from_slice(frames);
+        let Read::Taken(taken) = ready!(self.phone.poll_read(rules, context, keep)) else {
+            return Poll::Ready(Err(End::Dropped));
+        };
+        self.payload += taken.payload;
+        let heads = self.kept.len() - self.payload;
+        Poll::Ready(if self.payload > limits.waiting_bytes || heads > HEADS {
+            Err(End::Broke(code::SIZE))
+        } else if self.phone.messages() > limits.waiting_messages {
+            Err(End::Broke(code::POLICY))
+        } else {
+            ended(&taken)
+        })
     }
 }
 
-/// Passes one side's messages to the other. Nothing is read while the other side's socket is full,
-/// and nothing is held against this side meanwhile.
-async fn pass(
-    from: &mut SplitStream<Socket>,
-    to: &mut SplitSink<Socket, Message>,
-    already: u32,
-    limits: &Limits,
-) -> Result<std::convert::Infallible, End> {
-    let mut count = already;
-    let mut pulse = Pulse::new(limits.ping_every);
-    loop {
-        tokio::select! {
-            read = from.next() => {
-                pulse.felt();
-                let Some(message) = payload(read)? else { continue };
-                count = count.saturating_add(1);
-                if count > limits.messages_per_side {
-                    return Err(End::Broke(CloseCode::Policy));
-                }
-                to.send(Message::Binary(message)).await.map_err(|_| End::Unwritable)?;
+/// A tunnel with both its sides.
+struct Joined<S> {
+    phone: Side<S>,
+    client: Side<S>,
+    phone_pulse: Pulse,
+    client_pulse: Pulse,
+    expiry: Tick,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
+    /// Passes messages both ways until one side ends it; says whether that was the phone. Which
+    /// side it was decides who is told what.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        alarm: &Alarm,
+        limits: &Limits,
+    ) -> Poll<(End, bool)> {
+        let rules = limits.rules();
+        if let Poll::Ready(end) = pass(&mut self.phone, &mut self.client, &rules, context) {
+            return Poll::Ready((end, true));
+        }
+        if let Poll::Ready(end) = pass(&mut self.client, &mut self.phone, &rules, context) {
+            return Poll::Ready((end, false));
+        }
+        loop {
+            if alarm.is_due(self.expiry, context) {
+                return Poll::Ready((End::Expired, true));
             }
-            // The pings to this side come from the other direction, at the same times.
-            due = pulse.ping_due() => {
-                due?;
-                to.send(Message::Ping(Bytes::new())).await.map_err(|_| End::Unwritable)?;
+            let next = self.phone_pulse.next.min(self.client_pulse.next);
+            if !alarm.is_due(next.min(self.expiry), context) {
+                return Poll::Pending;
+            }
+            if let Err(end) = self.beat(context, alarm, limits) {
+                return Poll::Ready(end);
             }
         }
     }
+
+    /// Sends the pings that are due. A side is not read, and so not heard, while the other takes
+    /// nothing, and that is not held against it.
+    fn beat(
+        &mut self,
+        context: &mut Context<'_>,
+        alarm: &Alarm,
+        limits: &Limits,
+    ) -> Result<(), (End, bool)> {
+        let (phone_heard, client_heard) = (!self.client.is_full(), !self.phone.is_full());
+        for (pulse, side, heard, is_phone) in [
+            (&mut self.phone_pulse, &mut self.phone, phone_heard, true),
+            (
+                &mut self.client_pulse,
+                &mut self.client,
+                client_heard,
+                false,
+            ),
+        ] {
+            let counts = heard || side.is_full();
+            if alarm.clock().now() >= pulse.next {
+                pulse
+                    .beat(side, counts, context, alarm, limits)
+                    .map_err(|end| (end, is_phone))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Passes one side's messages to the other. Nothing is read while the other side's socket is full.
+fn pass<S: AsyncRead + AsyncWrite + Unpin>(
+    from: &mut Side<S>,
+    to: &mut Side<S>,
+    rules: &Rules,
+    context: &mut Context<'_>,
+) -> Poll<End> {
+    loop {
+        if ready!(to.poll_flush(context)).is_err() {
+            return Poll::Ready(End::Unwritable);
+        }
+        let mut written = Ok(());
+        let write = |frames: &[u8], context: &mut Context<'_>| written = to.write(frames, context);
+        let read = ready!(from.poll_read(rules, context, write));
+        match (read, written) {
+            (Read::Gone, _) => return Poll::Ready(End::Dropped),
+            (_, Err(_)) => return Poll::Ready(End::Unwritable),
+            (Read::Taken(taken), Ok(())) => {
+                if let Err(end) = ended(&taken) {
+                    return Poll::Ready(end);
+                }
+            }
+        }
+    }
+}
+
+fn ended(taken: &Taken) -> Result<(), End> {
+    taken.last.map_or(Ok(()), |last| Err(last.into()))
 }
 
 /// Pings that a peer may leave unanswered, one after the other.
@@ -193,100 +296,155 @@ const UNANSWERED: u32 = 2;
 
 /// When to ping, and whether a peer still lives.
 struct Pulse {
-    pings: Interval,
+    next: Tick,
     /// Pings since the last sign of life.
     unanswered: u32,
 }
 
 impl Pulse {
-    fn new(every: Duration) -> Self {
-        let mut pings = interval_at(Instant::now() + every, every);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    fn new(alarm: &Alarm, limits: &Limits) -> Self {
         Self {
-            pings,
+            next: alarm.clock().after(limits.ping_every),
             unanswered: 0,
         }
     }
 
-    /// Notes a sign of life. Any frame is one.
-    fn felt(&mut self) {
-        self.unanswered = 0;
-    }
-
-    /// Waits until a ping is due. The peer is gone if it left too many unanswered by then.
-    async fn ping_due(&mut self) -> Result<(), End> {
-        self.pings.tick().await;
-        if self.unanswered >= UNANSWERED {
+    /// Sends the ping that is due. The peer is gone if it left too many unanswered by then, and
+    /// could be heard.
+    fn beat<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        side: &mut Side<S>,
+        counts: bool,
+        context: &mut Context<'_>,
+        alarm: &Alarm,
+        limits: &Limits,
+    ) -> Result<(), End> {
+        self.next = alarm.clock().after(limits.ping_every);
+        if side.lived() || !counts {
+            self.unanswered = 0;
+        } else if self.unanswered >= UNANSWERED {
             return Err(End::Dropped);
         }
         self.unanswered += 1;
-        Ok(())
+        side.ping(context).map_err(|_| End::Dropped)
     }
 }
 
-/// Takes the bytes to pass out of what was read; control frames have none.
-fn payload(read: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
-    match read {
-        Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => {
-            Err(End::Broke(CloseCode::Protocol))
-        }
-        Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
-        Some(Ok(Message::Text(_))) => Err(End::Broke(CloseCode::Unsupported)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | Some(Err(Error::ConnectionClosed)) => Err(End::Closed),
-        Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
-            Err(End::Broke(CloseCode::Size))
-        }
-        Some(Err(Error::Io(error))) if error.kind() == io::ErrorKind::QuotaExceeded => {
-            Err(End::Broke(CloseCode::Size))
-        }
-        Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
-            Err(End::Dropped)
-        }
-        Some(Err(Error::Utf8(_))) => Err(End::Broke(CloseCode::Unsupported)),
-        Some(Err(Error::Protocol(_))) => Err(End::Broke(CloseCode::Protocol)),
-        Some(Err(_)) => Err(End::Dropped),
+/// Says the last word to a side and reads on until it has ended its own. Closing with unread bytes
+/// would reset the connection and could take the last word with it.
+pub(crate) async fn depart<S: AsyncRead + AsyncWrite + Unpin>(
+    side: &mut Side<S>,
+    farewell: Farewell,
+    limits: &Limits,
+) -> io::Result<()> {
+    match farewell {
+        Farewell::None => {}
+        Farewell::Answer(code) => side.close(code),
+        Farewell::Tell(code) | Farewell::Say(code) => side.close(Some(code)),
     }
-}
-
-/// Closes a socket and waits, for a bounded time, until the peer has closed as well.
-async fn close(socket: &mut Socket, code: Option<CloseCode>, wait: Duration) {
-    let _ = timeout(wait, async {
-        let frame = code.map(|code| CloseFrame {
-            code,
-            reason: Cow::Borrowed("").as_ref().into(),
-        });
-        // Refused if the peer closed first; its close frame is then answered by reading on.
-        let _ = socket.close(frame).await;
-        while let Some(Ok(_)) = socket.next().await {}
-        let stream = socket.get_mut();
-        stream.lift();
-        let _ = hear_out(stream).await;
-    })
-    .await;
+    poll_fn(|context| side.poll_flush(context)).await?;
+    if let Farewell::Say(_) = farewell {
+        let rules = limits.rules();
+        poll_fn(|context| side.poll_last(&rules, context)).await;
+    }
+    side.stream().shutdown().await?;
+    poll_fn(|context| side.poll_end(context)).await;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio_tungstenite::tungstenite::protocol::Role;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::ration::Rationed;
-    use crate::server::Stream;
+    use crate::clock::Clock;
 
-    #[tokio::test]
-    async fn a_phone_that_takes_no_ping_has_its_time_all_the_same() {
-        let (_phone, stream) = tokio::io::duplex(1);
-        let stream: Box<dyn Stream> = Box::new(stream);
-        let socket = Socket::from_raw_socket(Rationed::new(stream, 64), Role::Server, None).await;
-        let (_seat, client) = oneshot::channel();
-        let limits = Limits {
-            unpaired: Duration::from_millis(100),
-            ping_every: Duration::from_millis(10),
-            closing: Duration::from_millis(10),
+    fn limits() -> Limits {
+        Limits {
+            unpaired: Duration::from_secs(5),
+            total: Duration::from_secs(100),
+            ping_every: Duration::from_secs(1),
+            closing: Duration::from_millis(100),
             ..Limits::default()
+        }
+    }
+
+    /// A tunnel whose streams take so many bytes before they are full.
+    fn tunnel(capacity: usize) -> (DuplexStream, DuplexStream, impl Future<Output = Duration>) {
+        let (phone, phone_side) = duplex(capacity);
+        let (client, client_side) = duplex(capacity);
+        let (seat, receiver) = oneshot::channel();
+        let _ = seat.send(Side::new(client_side, Vec::new()));
+        let served = async move {
+            let limits = limits();
+            let clock = Clock::new(limits.tick());
+            let alarm = clock.alarm();
+            let begin = tokio::time::Instant::now();
+            tokio::select! {
+                () = clock.run() => {}
+                () = serve_tunnel(Side::new(phone_side, Vec::new()), receiver, &alarm, &limits) => {}
+            }
+            begin.elapsed()
         };
-        let served = serve_tunnel(socket, client, &limits);
-        timeout(Duration::from_secs(5), served).await.unwrap();
+        (phone, client, served)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_that_takes_no_ping_has_its_time_all_the_same() {
+        let (_phone, stream) = duplex(1);
+        let (_seat, client) = oneshot::channel();
+        let clock = Clock::new(limits().tick());
+        let alarm = clock.alarm();
+        let limits = Limits {
+            unpaired: Duration::from_millis(2500),
+            ..limits()
+        };
+        let begin = tokio::time::Instant::now();
+        tokio::select! {
+            () = clock.run() => {}
+            () = serve_tunnel(Side::new(stream, Vec::new()), client, &alarm, &limits) => {}
+        }
+        assert!(begin.elapsed() < Duration::from_secs(4));
+    }
+
+    /// A frame of a client, with a mask of zeros.
+    fn frame(length: u16) -> Vec<u8> {
+        let mut frame = vec![0x82, 0x80 | 126];
+        frame.extend(length.to_be_bytes());
+        frame.resize(frame.len() + 4 + usize::from(length), 0);
+        frame
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_that_only_send_are_both_found_out() {
+        let (mut phone, mut client, served) = tunnel(512);
+        let served = tokio::spawn(served);
+        let flood = frame(10_000).repeat(10);
+        let sent = join(phone.write_all(&flood), client.write_all(&flood)).await;
+        assert!(sent.0.is_err() && sent.1.is_err());
+        assert!(served.await.unwrap() < Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_slow_reader_is_not_held_for_gone() {
+        let (mut phone, mut client, served) = tunnel(512);
+        let served = tokio::spawn(served);
+        let sent = Arc::new(frame(30_000));
+        let sending = tokio::spawn(async move {
+            phone.write_all(&sent).await.unwrap();
+            phone
+        });
+        let mut read = 0;
+        let mut buffer = [0; 1000];
+        while read < 30_000 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            read += client.read(&mut buffer).await.unwrap();
+        }
+        assert!(!served.is_finished());
+        drop((sending.await.unwrap(), client));
+        served.await.unwrap();
     }
 }

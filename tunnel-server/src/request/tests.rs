@@ -131,3 +131,12 @@ fn other_methods_and_versions_are_refused() {
         Err(Refusal::Malformed)
     );
 }
+
+#[test]
+fn a_key_is_answered_as_the_standard_shows() {
+    // RFC 6455 §1.3.
+    assert_eq!(
+        accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
+        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    );
+}

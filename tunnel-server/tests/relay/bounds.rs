@@ -8,7 +8,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code};
+use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code, next};
+#[cfg(target_os = "linux")]
+use crate::program::start;
 
 /// Connects and says nothing.
 async fn silent(port: u16) -> TcpStream {
@@ -45,10 +47,19 @@ async fn silent_openers_keep_nobody_out_and_the_oldest_of_them_goes() {
     }
 }
 
-/// A masked frame's head; the mask is zero, so that the payload follows as it is.
+/// A masked frame's head, of at least 126 bytes; the mask is zero, so that the payload follows as it is.
 fn frame_head(opcode: u8, length: u64) -> Vec<u8> {
-    let mut head = vec![opcode, 0xFF];
-    head.extend(length.to_be_bytes());
+    let mut head = vec![opcode];
+    match u16::try_from(length) {
+        Ok(length @ 126..) => {
+            head.push(0x80 | 126);
+            head.extend(length.to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend(length.to_be_bytes());
+        }
+    }
     head.extend([0; 4]);
     head
 }
@@ -92,14 +103,52 @@ async fn a_message_that_was_begun_before_the_join_may_be_finished_after_it() {
 }
 
 #[tokio::test]
-async fn pings_before_the_join_are_bounded_too() {
+async fn pings_before_the_join_cost_the_phone_nothing() {
     let relay = Relay::start(Limits::default()).await;
-    let (mut phone, _) = relay.phone().await;
+    let (mut phone, routing) = relay.phone().await;
     for _ in 0..600 {
-        phone
-            .send(Message::Ping(vec![0; 125].into()))
-            .await
-            .unwrap();
+        let ping = Message::Ping(vec![0; 125].into());
+        phone.send(ping).await.unwrap();
+        assert!(matches!(next(&mut phone).await, Some(Ok(Message::Pong(_)))));
     }
-    assert_eq!(close_code(&mut phone).await, Some(CloseCode::Size));
+    let path = format!("/cable/connect/{routing}/{TUNNEL}");
+    let (mut client, _) = relay.open(&path).await.unwrap();
+    phone.send(binary(b"here")).await.unwrap();
+    assert_eq!(bytes(&mut client).await, b"here");
+}
+
+/// The most memory that this process ever had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak_memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_million_pings_whose_pongs_nobody_reads_take_no_memory() {
+    let (child, port) = start(":").await;
+    let relay = Relay::of_program(port);
+    let (mut phone, mut client, _) = relay.pair().await;
+    let process = child.id().unwrap();
+    let before = peak_memory(process);
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.resize(ping.len() + 125, 0);
+    let many = ping.repeat(1000);
+    let stream = phone.get_mut();
+    for _ in 0..1000 {
+        let write = timeout(PATIENCE, stream.write_all(&many));
+        write.await.expect("pings are taken").unwrap();
+    }
+    // The tunnel lives, and messages pass it.
+    phone.send(binary(b"still here")).await.unwrap();
+    assert_eq!(bytes(&mut client).await, b"still here");
+    let after = peak_memory(process);
+    assert!(after - before < 1024, "{before} KiB, then {after} KiB");
 }

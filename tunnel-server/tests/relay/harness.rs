@@ -19,7 +19,8 @@ pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 pub(crate) struct Relay {
     pub(crate) port: u16,
-    task: tokio::task::JoinHandle<()>,
+    /// Of a relay in this process.
+    task: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Relay {
@@ -30,8 +31,13 @@ impl Relay {
         let port = server.local_address().unwrap().port();
         Self {
             port,
-            task: tokio::spawn(server.serve()),
+            task: Some(tokio::spawn(server.serve())),
         }
+    }
+
+    /// A relay that is a program of its own.
+    pub(crate) fn of_program(port: u16) -> Self {
+        Self { port, task: None }
     }
 
     pub(crate) async fn open(&self, path: &str) -> Result<(Socket, Option<String>), u16> {
@@ -74,7 +80,9 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::harness::PATIENCE;
 
 /// Starts the program from a shell that says `first`, and returns its port too. It is killed when
 /// the child is dropped.
-async fn start(first: &str) -> (Child, u16) {
+pub(crate) async fn start(first: &str) -> (Child, u16) {
     let mut child = Command::new("sh")
         .args([
             "-c",
