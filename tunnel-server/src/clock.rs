@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+/// Alarms for which a map is never too large.
+const MANY: usize = 1024;
 
 /// A time on a [`Clock`]: ticks since it began.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -20,6 +23,7 @@ pub struct Tick(u64);
 pub struct Clock {
     tick: Duration,
     now: AtomicU64,
+    is_over: AtomicBool,
     alarms: Mutex<Alarms>,
 }
 
@@ -50,6 +54,7 @@ impl Clock {
         Arc::new(Self {
             tick: tick.max(Duration::from_millis(1)),
             now: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
             alarms: Mutex::default(),
         })
     }
@@ -72,6 +77,19 @@ impl Clock {
                 bell.waker.wake();
             }
         }
+    }
+
+    /// Wakes everybody: it is time to end.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for bell in self.lock().set.values() {
+            bell.waker.wake();
+        }
+    }
+
+    /// Returns whether it is time to end. An alarm is woken for it only while it waits.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// The time. It may be one tick behind.
@@ -145,7 +163,7 @@ impl Drop for Alarm {
         let mut alarms = self.clock.lock();
         alarms.set.remove(&self.number);
         // What a crowd needed is given back when it has gone.
-        if alarms.set.len() < alarms.set.capacity() / 4 {
+        if alarms.set.capacity() > MANY && alarms.set.len() < alarms.set.capacity() / 4 {
             alarms.set.shrink_to_fit();
         }
     }

@@ -13,13 +13,21 @@
 //! | [`side`] | one side of a tunnel: its stream and what could not yet be written |
 //! | [`tunnel`] | the life of one tunnel: waiting, joined, closed |
 //! | [`clock`] | time, for all connections together |
-//! | [`server`] | accepting connections, TLS, answering requests |
+//! | [`address`], [`quota`] | whose a connection is, and what its owner may have |
+//! | [`figures`] | what is counted |
+//! | `connection` | one connection: what it asks for, and the answer |
+//! | [`server`] | accepting connections, and stopping |
 
+pub mod address;
 pub mod cli;
 pub mod clock;
+mod connection;
+pub mod figures;
 pub mod frame;
 pub mod limits;
 pub mod openings;
+mod process;
+pub mod quota;
 pub mod reader;
 pub mod registry;
 pub mod request;

@@ -114,6 +114,11 @@ impl Reader {
         self.messages
     }
 
+    /// Bytes of the messages that were begun so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes the bytes that were read to [`Self::place`].
     pub fn take(&mut self, buffer: &mut [u8], read: usize, rules: &Rules) -> Taken {
         let end = self.place() + read;

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handfast_proto::hybrid::tunnel::{RoutingId, TunnelId};
-use rand_core::{OsRng, RngCore};
 use tokio::sync::oneshot;
 
 use crate::request::Refusal;
+
+/// Tunnels for which a map is never too large.
+const MANY: usize = 1024;
 
 /// The tunnels of one relay process. `S` is what a client hands over to the tunnel: its socket.
 #[derive(Debug)]
@@ -32,12 +34,10 @@ pub struct Claim<S> {
 }
 
 impl<S> Registry<S> {
-    /// Makes a registry for at most `capacity` tunnels, with a routing ID of its own.
-    pub fn new(capacity: usize) -> Arc<Self> {
-        let mut routing = [0; 3];
-        OsRng.fill_bytes(&mut routing);
+    /// Makes a registry for at most `capacity` tunnels, which are found by this routing ID.
+    pub fn new(routing: RoutingId, capacity: usize) -> Arc<Self> {
         Arc::new(Self {
-            routing: RoutingId(routing),
+            routing,
             capacity,
             tunnels: Mutex::default(),
         })
@@ -115,7 +115,12 @@ impl<S> Registry<S> {
 
 impl<S> Drop for Claim<S> {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.tunnel);
+        let mut tunnels = self.registry.lock();
+        tunnels.remove(&self.tunnel);
+        // What a crowd needed is given back when it has gone.
+        if tunnels.capacity() > MANY && tunnels.len() < tunnels.capacity() / 4 {
+            tunnels.shrink_to_fit();
+        }
     }
 }
 
@@ -123,13 +128,15 @@ impl<S> Drop for Claim<S> {
 mod tests {
     use super::*;
 
+    const ROUTING: RoutingId = RoutingId([1, 2, 3]);
+
     fn tunnel(byte: u8) -> TunnelId {
         TunnelId([byte; 16])
     }
 
     #[test]
     fn second_new_is_a_conflict_until_the_first_is_gone() {
-        let registry = Registry::<()>::new(8);
+        let registry = Registry::<()>::new(ROUTING, 8);
         let claim = registry.create(tunnel(1)).unwrap();
         assert_eq!(registry.create(tunnel(1)).unwrap_err(), Refusal::Conflict);
         drop(claim);
@@ -139,7 +146,7 @@ mod tests {
 
     #[test]
     fn first_client_has_the_place() {
-        let registry = Registry::<u8>::new(8);
+        let registry = Registry::<u8>::new(ROUTING, 8);
         let (_claim, mut client) = registry.create(tunnel(1)).unwrap();
         registry
             .join(registry.routing(), &tunnel(1))
@@ -153,7 +160,7 @@ mod tests {
 
     #[test]
     fn unknown_tunnel_and_foreign_routing_id_are_not_found() {
-        let registry = Registry::<()>::new(8);
+        let registry = Registry::<()>::new(ROUTING, 8);
         let _tunnel = registry.create(tunnel(1)).unwrap();
         let unknown = registry.join(registry.routing(), &tunnel(2));
         assert_eq!(unknown.unwrap_err(), Refusal::NotFound);
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_full_relay_says_so() {
-        let registry = Registry::<()>::new(1);
+        let registry = Registry::<()>::new(ROUTING, 1);
         let _claim = registry.create(tunnel(1)).unwrap();
         assert_eq!(registry.create(tunnel(2)).unwrap_err(), Refusal::Full);
     }

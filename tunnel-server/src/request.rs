@@ -11,7 +11,7 @@ use thiserror::Error;
 pub const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 
-/// What the peer asks for.
+/// The tunnel that a peer asks for.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Target {
@@ -21,6 +21,27 @@ pub enum Target {
     Connect(RoutingId, TunnelId),
 }
 
+/// What is answered at once, to those who watch the relay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Page {
+    /// Whether the process works: `/healthz`.
+    Health,
+    /// Whether it takes new tunnels: `/readyz`.
+    Ready,
+    /// Its figures: `/metrics`.
+    Metrics,
+}
+
+/// What a peer asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// A tunnel.
+    Tunnel(Request),
+    /// A page.
+    Page(Page),
+}
+
 /// A request that may become a WebSocket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
@@ -28,6 +49,8 @@ pub struct Request {
     pub target: Target,
     /// `Sec-WebSocket-Key`, as it was sent.
     pub key: String,
+    /// The lines of `X-Forwarded-For`, in order.
+    pub forwarded: Vec<String>,
 }
 
 /// Why a request is refused. Each has its HTTP status.
@@ -49,9 +72,18 @@ pub enum Refusal {
     /// No tunnel goes by this path.
     #[error("no such tunnel")]
     NotFound,
+    /// The relay is going to end and makes no new tunnels.
+    #[error("the relay is about to restart")]
+    Draining,
     /// The relay has as many tunnels as it may have.
     #[error("the relay is full")]
     Full,
+    /// This source makes tunnels faster than one may.
+    #[error("too many new tunnels from this address; wait a moment")]
+    TooFast,
+    /// This source has as many tunnels as one may have.
+    #[error("too many tunnels from this address")]
+    TooMany,
     /// The head is larger than [`MAX_HEAD`].
     #[error("the request head is too large")]
     TooLarge,
@@ -61,14 +93,32 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Returns the name under which it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::Malformed => "malformed",
+            Self::Method => "method",
+            Self::NoSubprotocol => "no_subprotocol",
+            Self::NotFound => "not_found",
+            Self::TooFast => "too_fast",
+            Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
+            Self::UpgradeRequired => "no_upgrade",
+        }
+    }
+
     /// Returns the HTTP status line's code and reason.
     pub fn status(self) -> &'static str {
         match self {
             Self::Conflict => "409 Conflict",
-            Self::Full => "503 Service Unavailable",
+            Self::Draining | Self::Full => "503 Service Unavailable",
             Self::Malformed | Self::NoSubprotocol => "400 Bad Request",
             Self::Method => "405 Method Not Allowed",
             Self::NotFound => "404 Not Found",
+            Self::TooFast | Self::TooMany => "429 Too Many Requests",
             Self::TooLarge => "431 Request Header Fields Too Large",
             Self::UpgradeRequired => "426 Upgrade Required",
         }
@@ -79,6 +129,8 @@ impl Refusal {
         let extra = match self {
             Self::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
             Self::Method => "Allow: GET\r\n",
+            Self::TooFast => "Retry-After: 1\r\n",
+            Self::Draining | Self::Full | Self::TooMany => "Retry-After: 10\r\n",
             _ => "",
         };
         let body = format!("{self}\n");
@@ -105,7 +157,7 @@ pub fn accept_key(key: &str) -> String {
 /// # Errors
 ///
 /// The [`Refusal`] to answer with.
-pub fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
+pub fn parse(bytes: &[u8]) -> Result<Option<(Asked, usize)>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
     let length = match head.parse(bytes) {
@@ -120,6 +172,9 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     if head.method != Some("GET") {
         return Err(Refusal::Method);
     }
+    if let Some(page) = parse_page(head.path.unwrap_or_default()) {
+        return Ok(Some((Asked::Page(page), length)));
+    }
     let target = parse_path(head.path.unwrap_or_default()).ok_or(Refusal::NotFound)?;
     let key = parse_upgrade(head.headers)?;
     if !lists(head.headers, "sec-websocket-protocol", |offer| {
@@ -127,7 +182,27 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     }) {
         return Err(Refusal::NoSubprotocol);
     }
-    Ok(Some((Request { target, key }, length)))
+    let forwarded = head
+        .headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("x-forwarded-for"))
+        .map(|header| String::from_utf8_lossy(header.value).into_owned())
+        .collect();
+    let request = Request {
+        target,
+        key,
+        forwarded,
+    };
+    Ok(Some((Asked::Tunnel(request), length)))
+}
+
+fn parse_page(path: &str) -> Option<Page> {
+    match path {
+        "/healthz" => Some(Page::Health),
+        "/readyz" => Some(Page::Ready),
+        "/metrics" => Some(Page::Metrics),
+        _ => None,
+    }
 }
 
 fn parse_path(path: &str) -> Option<Target> {

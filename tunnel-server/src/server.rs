@@ -1,63 +1,122 @@
-//! Accepting connections, and answering each with a tunnel or a refusal.
+//! A relay process: it accepts connections until it is asked to stop, and then lets tunnels end.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handfast_proto::hybrid::tunnel::{ROUTING_ID_HEADER, SUBPROTOCOL};
-use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use handfast_proto::hybrid::tunnel::RoutingId;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info, warn};
+use tracing::{error, info, warn};
 
-use crate::clock::{Alarm, Clock};
+use crate::address::Proxies;
+use crate::clock::Clock;
+use crate::connection::serve_connection;
+use crate::figures::Figures;
 use crate::limits::Limits;
-use crate::openings::{Opening, Openings};
-use crate::reader::code;
+use crate::openings::Openings;
+use crate::quota::Quotas;
 use crate::registry::Registry;
-use crate::request::{MAX_HEAD, Refusal, Request, Target, accept_key, parse};
 use crate::side::{Side, Stream};
-use crate::tunnel::{Farewell, depart, serve_tunnel};
+use crate::tls::{Certificate, TlsError};
 
 /// Time until the next try after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// A relay that is bound to its address and not yet serving.
+/// Time between two looks at the files of the certificate.
+const LOOK_AT_FILES: Duration = Duration::from_secs(10);
+
+/// How a relay serves.
+#[derive(Debug)]
+pub struct Config {
+    /// With it every connection must speak TLS.
+    pub certificate: Option<Arc<Certificate>>,
+    /// What phones put into their adverts, so that clients are led to this relay.
+    pub routing: RoutingId,
+    /// Which proxies are believed when they say for whom they call.
+    pub proxies: Proxies,
+    /// Whether nobody else is served. Without TLS nobody else should be.
+    pub only_proxies: bool,
+    /// What peers may use.
+    pub limits: Limits,
+    /// Whether the log tells, at its most verbose, which address asks for which tunnel.
+    pub shows_identifiers: bool,
+}
+
+/// What all connections share.
+pub(crate) struct State {
+    pub(crate) limits: Limits,
+    pub(crate) registry: Arc<Registry<Side<Stream>>>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) openings: Arc<Openings>,
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) proxies: Proxies,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) shows_identifiers: bool,
+    only_proxies: bool,
+    is_draining: AtomicBool,
+}
+
+impl State {
+    /// Whether no new tunnels are made any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Door {
+    /// Tunnels; and whether the relay is well, which a balancer wants to know.
+    Tunnels,
+    /// Figures, for those who run the relay.
+    Watch,
+}
+
+/// A relay that is bound to its addresses and not yet serving.
 pub struct Server {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    watch: Option<TcpListener>,
+    certificate: Option<Arc<Certificate>>,
     state: Arc<State>,
 }
 
-struct State {
-    limits: Limits,
-    registry: Arc<Registry<Side<Stream>>>,
-    clock: Arc<Clock>,
-    openings: Arc<Openings>,
-}
-
 impl Server {
-    /// Binds to `address`; with `tls` every connection must speak TLS.
+    /// Makes a relay of this listener, and of one for those who watch it.
     ///
     /// # Errors
     ///
-    /// The operating system's, if the address cannot be bound.
-    pub async fn bind(
-        address: SocketAddr,
-        tls: Option<Arc<ServerConfig>>,
-        limits: Limits,
-    ) -> io::Result<Self> {
+    /// [`TlsError::Pair`] if the certificate cannot be used for TLS.
+    pub fn new(
+        listener: TcpListener,
+        watch: Option<TcpListener>,
+        config: Config,
+    ) -> Result<Self, TlsError> {
+        let limits = config.limits;
+        let tls = match &config.certificate {
+            Some(certificate) => Some(TlsAcceptor::from(certificate.server_config()?)),
+            None => None,
+        };
         let state = State {
-            registry: Registry::new(limits.tunnels),
-            openings: Openings::new(limits.openings),
+            registry: Registry::new(config.routing, limits.tunnels),
             clock: Clock::new(limits.tick()),
+            openings: Openings::new(limits.openings, limits.openings_per_address),
+            quotas: Quotas::new(&limits),
+            proxies: config.proxies,
+            figures: Arc::new(Figures::new()),
+            tls,
+            shows_identifiers: config.shows_identifiers,
+            only_proxies: config.only_proxies,
+            is_draining: AtomicBool::new(false),
             limits,
         };
         Ok(Self {
-            listener: TcpListener::bind(address).await?,
-            tls: tls.map(TlsAcceptor::from),
+            listener,
+            watch,
+            certificate: config.certificate,
             state: Arc::new(state),
         })
     }
@@ -73,163 +132,116 @@ impl Server {
 
     /// Returns `wss` or `ws`.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "wss" } else { "ws" }
+        if self.state.tls.is_some() {
+            "wss"
+        } else {
+            "ws"
+        }
     }
 
-    /// Serves until the future is dropped.
-    pub async fn serve(self) {
-        info!(scheme = self.scheme(), "serving");
-        let clock = Arc::clone(&self.state.clock);
+    /// Serves until `stop` is ready and, after that, the tunnels have ended or their time is over.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        info!(
+            scheme = self.scheme(),
+            most_bytes_per_address = self.state.limits.bytes_per_address(),
+            "serving"
+        );
+        let state = self.state;
         tokio::select! {
-            () = clock.run() => {}
-            () = self.accept() => {}
-        }
-    }
-
-    async fn accept(self) {
-        loop {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
-                    // Out of descriptors is the usual reason: who is still opening has some to
-                    // give, and ending tunnels free others.
-                    self.state.openings.halve();
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
-                    continue;
+            () = state.clock.run() => {}
+            () = accept(&self.listener, Door::Tunnels, &state) => {}
+            () = async {
+                match &self.watch {
+                    Some(listener) => accept(listener, Door::Watch, &state).await,
+                    None => std::future::pending().await,
                 }
-            };
-            let opening = self.state.openings.enter();
-            let (state, tls) = (Arc::clone(&self.state), self.tls.clone());
-            tokio::spawn(async move {
-                let alarm = state.clock.alarm();
-                // What opening needs is given back before the tunnel begins.
-                let opened = Box::pin(open(stream, tls, opening, &alarm, &state.limits));
-                match opened.await {
-                    Some((stream, Ok(request), early)) => {
-                        answer(stream, request, early, &alarm, &state).await;
-                    }
-                    Some((stream, Err(refusal), _)) => {
-                        refuse(stream, refusal, &alarm, &state.limits).await;
-                    }
-                    None => debug!("a connection ended before its request"),
-                }
-            });
+            } => {}
+            () = watch_files(self.certificate.as_deref()) => {}
+            () = async { stop.await; drain(&state).await } => {}
         }
     }
 }
 
-type Opened = (Stream, Result<Request, Refusal>, Vec<u8>);
-
-/// Gets a connection as far as its request head, as long as there is time and it has its place.
-async fn open(
-    stream: TcpStream,
-    tls: Option<TlsAcceptor>,
-    mut opening: Opening,
-    alarm: &Alarm,
-    limits: &Limits,
-) -> Option<Opened> {
-    tokio::select! {
-        opened = alarm.within(limits.opening, shake_hands(stream, tls)) => opened?.ok(),
-        () = opening.lost() => None,
-    }
-}
-
-async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Opened> {
-    let _ = stream.set_nodelay(true);
-    let mut stream = match tls {
-        Some(tls) => Stream::Tls(Box::new(tls.accept(stream).await?)),
-        None => Stream::Plain(stream),
-    };
-    let mut bytes = Vec::with_capacity(1024);
-    Ok(match read_head(&mut stream, &mut bytes).await? {
-        Ok((request, length)) => (stream, Ok(request), bytes.split_off(length)),
-        Err(refusal) => (stream, Err(refusal), Vec::new()),
-    })
-}
-
-async fn read_head(
-    stream: &mut Stream,
-    bytes: &mut Vec<u8>,
-) -> io::Result<Result<(Request, usize), Refusal>> {
+async fn accept(listener: &TcpListener, door: Door, state: &Arc<State>) {
+    let mut is_refused = false;
     loop {
-        match parse(bytes) {
-            Ok(Some(request)) => return Ok(Ok(request)),
-            Ok(None) if bytes.len() <= MAX_HEAD => {}
-            Ok(None) => return Ok(Err(Refusal::TooLarge)),
-            Err(refusal) => return Ok(Err(refusal)),
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => {
+                is_refused = false;
+                accepted
+            }
+            Err(error) => {
+                state.figures.unaccepted();
+                if !std::mem::replace(&mut is_refused, true) {
+                    warn!(%error, "connections cannot be accepted, and wait");
+                }
+                // Out of descriptors is the usual reason: who is still opening has some to
+                // give, and ending tunnels free others.
+                state.openings.halve();
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        if door == Door::Tunnels && state.only_proxies && !state.proxies.trusts(peer.ip()) {
+            state.figures.unopened();
+            continue;
         }
-        if stream.read_buf(bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let state = Arc::clone(state);
+        tokio::spawn(serve_connection(stream, peer.ip(), door, state));
+    }
+}
+
+/// Uses a replaced certificate soon after it was replaced.
+async fn watch_files(certificate: Option<&Certificate>) {
+    let Some(certificate) = certificate else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(LOOK_AT_FILES).await;
+        if certificate.has_changed() {
+            read_again(certificate);
         }
     }
 }
 
-async fn answer(stream: Stream, request: Request, early: Vec<u8>, alarm: &Alarm, state: &State) {
-    let Request { target, key } = request;
-    let refused = match target {
-        Target::New(tunnel) => match state.registry.create(tunnel) {
-            Ok((claim, client)) => {
-                let routing = state.registry.routing().to_hex();
-                let header = format!("{ROUTING_ID_HEADER}: {routing}\r\n");
-                let phone = upgrade(stream, &key, &header, early, alarm, &state.limits);
-                if let Some(phone) = Box::pin(phone).await {
-                    serve_tunnel(phone, client, alarm, &state.limits).await;
-                }
-                drop(claim);
-                return;
-            }
-            Err(refusal) => (stream, refusal),
-        },
-        Target::Connect(routing, tunnel) => match state.registry.join(&routing, &tunnel) {
-            Ok(seat) => {
-                let client = upgrade(stream, &key, "", early, alarm, &state.limits);
-                if let Some(client) = Box::pin(client).await
-                    && let Err(mut left) = seat.send(client)
-                {
-                    // The phone has left while the client was answered.
-                    let leaving = depart(&mut left, Farewell::Say(code::AWAY), &state.limits);
-                    alarm.within(state.limits.closing, leaving).await;
-                }
-                return;
-            }
-            Err(refusal) => (stream, refusal),
-        },
-    };
-    refuse(refused.0, refused.1, alarm, &state.limits).await;
+/// Reads the certificate again, and says how that went.
+pub fn read_again(certificate: &Certificate) {
+    match certificate.read_again() {
+        Ok(()) => info!("the certificate was replaced"),
+        Err(reason) => error!(%reason, "the old certificate stays in use"),
+    }
 }
 
-async fn refuse(mut stream: Stream, refusal: Refusal, alarm: &Alarm, limits: &Limits) {
-    debug!(status = refusal.status(), "refused");
-    let answered = async {
-        stream.write_all(refusal.response().as_bytes()).await?;
-        stream.shutdown().await?;
-        // Closing with unread bytes would reset the connection and could take the answer with it.
-        let mut rest = vec![0; 4096];
-        while stream.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    alarm.within(limits.closing, answered).await;
-}
-
-/// Answers 101; what follows on the stream are frames.
-async fn upgrade(
-    mut stream: Stream,
-    key: &str,
-    header: &str,
-    early: Vec<u8>,
-    alarm: &Alarm,
-    limits: &Limits,
-) -> Option<Side<Stream>> {
-    let response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{header}\r\n",
-        accept_key(key),
+/// Makes no new tunnels, waits until there are none, and ends those that are left when the time for
+/// that is over.
+async fn drain(state: &State) {
+    state.is_draining.store(true, Ordering::Relaxed);
+    state.figures.drains();
+    info!(
+        tunnels = state.registry.len(),
+        "stopping when tunnels have ended"
     );
-    let answered = alarm.within(limits.opening, async {
-        stream.write_all(response.as_bytes()).await?;
-        stream.flush().await
-    });
-    answered.await?.ok()?;
-    Some(Side::new(stream, early))
+    let alarm = state.clock.alarm();
+    let none_left = async {
+        while !state.registry.is_empty() {
+            tokio::time::sleep(state.limits.tick()).await;
+        }
+    };
+    if alarm
+        .within(state.limits.draining, none_left)
+        .await
+        .is_none()
+    {
+        warn!(
+            tunnels = state.registry.len(),
+            "ending the tunnels that are left"
+        );
+        state.clock.end();
+        let none_left = async {
+            while !state.registry.is_empty() {
+                tokio::time::sleep(state.limits.tick()).await;
+            }
+        };
+        alarm.within(2 * state.limits.closing, none_left).await;
+    }
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::frame::{Kind, Written};
+use crate::frame::{Kind, MAX_CONTROL, Written};
 use crate::reader::{BEFORE, HELD, Reader, Rules, Taken};
 
 /// Bytes that are read at once.
@@ -96,6 +96,12 @@ pub struct Side<S> {
     lives: bool,
 }
 
+impl<S> Side<S> {
+    /// Bytes that may wait at most to be taken by the peer, after what it was begun with: what one
+    /// read brought for it, a close frame and a pong.
+    pub const MOST_UNWRITTEN: usize = BEFORE + HELD + READ + 2 * (MAX_CONTROL + 2);
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// A side that has sent these bytes after its request.
     pub fn new(stream: S, early: Vec<u8>) -> Self {
@@ -118,6 +124,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// Messages that this side began so far.
     pub fn messages(&self) -> u32 {
         self.reader.messages()
+    }
+
+    /// Bytes of messages that this side began so far.
+    pub fn bytes(&self) -> u64 {
+        self.reader.bytes()
     }
 
     /// Whether the peer has not taken all that was written.

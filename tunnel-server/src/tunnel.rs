@@ -4,20 +4,23 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::join;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::clock::{Alarm, Tick};
+use crate::figures::{Ending, Figures, Tally};
 use crate::limits::Limits;
 use crate::reader::{Last, Rules, Taken, code};
 use crate::side::{Read, Side};
 
 /// Bytes that what waits for the client may take besides the messages: the heads of its frames.
-const HEADS: usize = 4 * 1024;
+pub(crate) const HEADS: usize = 4 * 1024;
 
 /// Why a tunnel ends, from the side where it began.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +35,8 @@ enum End {
     Broke(u16),
     /// The tunnel's time is over.
     Expired,
+    /// The relay's time is over.
+    Stopped,
 }
 
 impl End {
@@ -43,6 +48,7 @@ impl End {
             Self::Unwritable => Farewell::Say(code::AWAY),
             Self::Broke(code) => Farewell::Tell(code),
             Self::Expired => Farewell::Say(code::POLICY),
+            Self::Stopped => Farewell::Say(code::RESTART),
         }
     }
 
@@ -52,7 +58,21 @@ impl End {
             Self::Closed(_) => code::NORMAL,
             Self::Dropped | Self::Unwritable => code::AWAY,
             Self::Broke(_) | Self::Expired => code::POLICY,
+            Self::Stopped => code::RESTART,
         })
+    }
+}
+
+impl End {
+    /// What it is counted as; `expired` is what the end of the time means.
+    fn ending(self, expired: Ending) -> Ending {
+        match self {
+            Self::Closed(_) => Ending::Closed,
+            Self::Dropped | Self::Unwritable => Ending::Dropped,
+            Self::Broke(_) => Ending::Broke,
+            Self::Expired => expired,
+            Self::Stopped => Ending::Stopped,
+        }
     }
 }
 
@@ -84,8 +104,11 @@ pub async fn serve_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
     client: oneshot::Receiver<Side<S>>,
     alarm: &Alarm,
     limits: &Limits,
+    figures: &Arc<Figures>,
 ) {
     let clock = alarm.clock();
+    let begin = Instant::now();
+    let in_state = figures.waiting();
     let mut waiting = Waiting {
         phone,
         client,
@@ -96,16 +119,19 @@ pub async fn serve_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let expiry = clock.after(limits.total);
     let joined = poll_fn(|context| waiting.poll(context, alarm, limits)).await;
+    drop(in_state);
     let mut phone = waiting.phone;
     let mut client = match joined {
         Ok(client) => client,
         Err(end) => {
             debug!(?end, "a tunnel ended before its client came");
+            figures.ended(end.ending(Ending::Unpaired));
             let leaving = depart(&mut phone, end.here(), limits);
             Box::pin(alarm.within(limits.closing, leaving)).await;
             return;
         }
     };
+    let in_state = figures.joined(begin.elapsed());
     client.begin_with(waiting.kept);
     let mut joined = Joined {
         phone,
@@ -113,9 +139,13 @@ pub async fn serve_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
         phone_pulse: waiting.pulse,
         client_pulse: Pulse::new(alarm, limits),
         expiry,
+        tally: Tally::new(Arc::clone(figures)),
     };
     let (end, phone_ended) = poll_fn(|context| joined.poll(context, alarm, limits)).await;
     debug!(?end, by_phone = phone_ended, "a tunnel ended");
+    joined.count();
+    figures.ended(end.ending(Ending::Expired));
+    drop(in_state);
     let (mut phone, mut client) = (joined.phone, joined.client);
     let (here, there) = if phone_ended {
         (&mut phone, &mut client)
@@ -158,8 +188,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
             }
         }
         loop {
-            if alarm.is_due(self.expiry, context) {
-                return Poll::Ready(Err(End::Expired));
+            if let Some(end) = time_is_over(self.expiry, alarm, context) {
+                return Poll::Ready(Err(end));
             }
             if !alarm.is_due(self.pulse.next.min(self.expiry), context) {
                 return Poll::Pending;
@@ -200,6 +230,7 @@ struct Joined<S> {
     phone_pulse: Pulse,
     client_pulse: Pulse,
     expiry: Tick,
+    tally: Tally,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
@@ -219,8 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
             return Poll::Ready((end, false));
         }
         loop {
-            if alarm.is_due(self.expiry, context) {
-                return Poll::Ready((End::Expired, true));
+            if let Some(end) = time_is_over(self.expiry, alarm, context) {
+                return Poll::Ready((end, true));
             }
             let next = self.phone_pulse.next.min(self.client_pulse.next);
             if !alarm.is_due(next.min(self.expiry), context) {
@@ -232,6 +263,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
         }
     }
 
+    fn count(&mut self) {
+        let messages = u64::from(self.phone.messages()) + u64::from(self.client.messages());
+        let bytes = self.phone.bytes() + self.client.bytes();
+        self.tally.now(messages, bytes);
+    }
+
     /// Sends the pings that are due. A side is not read, and so not heard, while the other takes
     /// nothing, and that is not held against it.
     fn beat(
@@ -240,6 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
         alarm: &Alarm,
         limits: &Limits,
     ) -> Result<(), (End, bool)> {
+        self.count();
         let (phone_heard, client_heard) = (!self.client.is_full(), !self.phone.is_full());
         for (pulse, side, heard, is_phone) in [
             (&mut self.phone_pulse, &mut self.phone, phone_heard, true),
@@ -284,6 +322,15 @@ fn pass<S: AsyncRead + AsyncWrite + Unpin>(
                 }
             }
         }
+    }
+}
+
+/// Whether the tunnel or the relay has to end.
+fn time_is_over(expiry: Tick, alarm: &Alarm, context: &Context<'_>) -> Option<End> {
+    if alarm.is_due(expiry, context) {
+        Some(End::Expired)
+    } else {
+        alarm.clock().is_over().then_some(End::Stopped)
     }
 }
 
@@ -354,7 +401,6 @@ pub(crate) async fn depart<S: AsyncRead + AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -382,10 +428,11 @@ mod tests {
             let limits = limits();
             let clock = Clock::new(limits.tick());
             let alarm = clock.alarm();
-            let begin = tokio::time::Instant::now();
+            let figures = Arc::new(Figures::new());
+            let begin = Instant::now();
             tokio::select! {
                 () = clock.run() => {}
-                () = serve_tunnel(Side::new(phone_side, Vec::new()), receiver, &alarm, &limits) => {}
+                () = serve_tunnel(Side::new(phone_side, Vec::new()), receiver, &alarm, &limits, &figures) => {}
             }
             begin.elapsed()
         };
@@ -398,14 +445,15 @@ mod tests {
         let (_seat, client) = oneshot::channel();
         let clock = Clock::new(limits().tick());
         let alarm = clock.alarm();
+        let figures = Arc::new(Figures::new());
         let limits = Limits {
             unpaired: Duration::from_millis(2500),
             ..limits()
         };
-        let begin = tokio::time::Instant::now();
+        let begin = Instant::now();
         tokio::select! {
             () = clock.run() => {}
-            () = serve_tunnel(Side::new(stream, Vec::new()), client, &alarm, &limits) => {}
+            () = serve_tunnel(Side::new(stream, Vec::new()), client, &alarm, &limits, &figures) => {}
         }
         assert!(begin.elapsed() < Duration::from_secs(4));
     }

@@ -29,6 +29,14 @@ fn upgrade_with(line: &str, protocol: &str) -> Vec<u8> {
     )
 }
 
+/// The request for a tunnel, and the length of its head.
+fn tunnel(bytes: &[u8]) -> (Request, usize) {
+    match parse(bytes).unwrap().unwrap() {
+        (Asked::Tunnel(request), length) => (request, length),
+        (Asked::Page(page), _) => panic!("{page:?}"),
+    }
+}
+
 #[test]
 fn both_hex_cases_name_the_same_tunnel() {
     let upper = parse(&upgrade(&format!("GET /cable/new/{TUNNEL} HTTP/1.1")))
@@ -41,7 +49,7 @@ fn both_hex_cases_name_the_same_tunnel() {
 #[test]
 fn routing_id_and_tunnel_id_are_read() {
     let bytes = upgrade(&format!("GET /cable/connect/c0FFee/{TUNNEL} HTTP/1.1"));
-    let (request, length) = parse(&bytes).unwrap().unwrap();
+    let (request, length) = tunnel(&bytes);
     let expected = Target::Connect(
         RoutingId::parse_hex("c0ffee").unwrap(),
         TunnelId::parse_hex(TUNNEL).unwrap(),
@@ -139,4 +147,35 @@ fn a_key_is_answered_as_the_standard_shows() {
         accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
         "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
     );
+}
+
+#[test]
+fn who_watches_needs_no_websocket() {
+    for (path, page) in [
+        ("/healthz", Page::Health),
+        ("/readyz", Page::Ready),
+        ("/metrics", Page::Metrics),
+    ] {
+        let bytes = head(&format!("GET {path} HTTP/1.1"), &[]);
+        let read = parse(&bytes).unwrap().unwrap();
+        assert_eq!(read, (Asked::Page(page), bytes.len()));
+    }
+}
+
+#[test]
+fn whom_a_proxy_speaks_for_is_read_in_order() {
+    let bytes = head(
+        &format!("GET /cable/new/{TUNNEL} HTTP/1.1"),
+        &[
+            ("Connection", "Upgrade"),
+            ("X-Forwarded-For", "192.0.2.1"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Protocol", "fido.cable"),
+            ("x-forwarded-for", "192.0.2.2, 192.0.2.3"),
+        ],
+    );
+    let (request, _) = tunnel(&bytes);
+    assert_eq!(request.forwarded, ["192.0.2.1", "192.0.2.2, 192.0.2.3"]);
 }

@@ -152,3 +152,94 @@ async fn a_million_pings_whose_pongs_nobody_reads_take_no_memory() {
     let after = peak_memory(process);
     assert!(after - before < 1024, "{before} KiB, then {after} KiB");
 }
+
+/// A relay to which this machine is a stranger, not a proxy.
+async fn strict(limits: Limits) -> Relay {
+    Relay::serve(limits, None, Vec::new()).await
+}
+
+fn name(number: u8) -> String {
+    format!("/cable/new/{number:032X}")
+}
+
+#[tokio::test]
+async fn an_address_has_only_so_many_tunnels_and_its_clients_are_not_counted() {
+    let relay = strict(Limits {
+        tunnels_per_address: 2,
+        ..Limits::default()
+    })
+    .await;
+    let (first, routing) = relay.open(&name(1)).await.unwrap();
+    let (_second, _) = relay.open(&name(2)).await.unwrap();
+    let (_client, _) = relay
+        .open(&format!("/cable/connect/{}/{:032X}", routing.unwrap(), 2))
+        .await
+        .unwrap();
+    assert_eq!(relay.open(&name(3)).await.err(), Some(429));
+    drop(first);
+    timeout(PATIENCE, async {
+        while relay.open(&name(4)).await.is_err() {}
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_address_makes_only_so_many_tunnels_at_once() {
+    let relay = strict(Limits {
+        new_at_once_per_address: 3,
+        new_per_second_and_address: 1,
+        ..Limits::default()
+    })
+    .await;
+    for number in 0..3 {
+        relay.open(&name(number)).await.unwrap();
+    }
+    assert_eq!(relay.open(&name(4)).await.err(), Some(429));
+    timeout(PATIENCE, async {
+        while relay.open(&name(5)).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn for_whom_a_proxy_calls_is_who_is_limited() {
+    let relay = Relay::start(Limits {
+        tunnels_per_address: 1,
+        ..Limits::default()
+    })
+    .await;
+    let open = async |number: u8, forwarded: &str| {
+        let line = format!(
+            "GET {} HTTP/1.1\r\nX-Forwarded-For: {forwarded}\r\n",
+            name(number)
+        );
+        let request = format!(
+            "{line}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: fido.cable\r\n\r\n"
+        );
+        let mut stream = silent(relay.port).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        let status: u16 = std::str::from_utf8(&status[9..]).unwrap().parse().unwrap();
+        (stream, status)
+    };
+    let mut open_ones = Vec::new();
+    for (number, forwarded, status) in [
+        (1, "192.0.2.1", 101),
+        (2, "192.0.2.1", 429),
+        (3, "192.0.2.2", 101),
+        // He may write what he likes before what the proxy writes.
+        (4, "192.0.2.9, 192.0.2.2", 429),
+        (5, "2001:db8::1", 101),
+        (6, "2001:db8::2", 429),
+    ] {
+        let (stream, answered) = open(number, forwarded).await;
+        assert_eq!(answered, status, "{forwarded}");
+        open_ones.push(stream);
+    }
+}

@@ -1,11 +1,16 @@
 //! A relay on a free port, and peers that speak to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use handfast_proto::hybrid::tunnel::RoutingId;
+use handfast_relay::address::{Network, Proxies};
 use handfast_relay::limits::Limits;
-use handfast_relay::server::Server;
-use tokio::net::TcpStream;
+use handfast_relay::server::{Config, Server};
+use handfast_relay::tls::Certificate;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -25,13 +30,29 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) async fn start(limits: Limits) -> Self {
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), None, limits)
-            .await
-            .unwrap();
+        Self::serve(limits, None, Network::LOOPBACK.to_vec()).await
+    }
+
+    /// A relay that shows this certificate, and believes these proxies.
+    pub(crate) async fn serve(
+        limits: Limits,
+        certificate: Option<Arc<Certificate>>,
+        trusted: Vec<Network>,
+    ) -> Self {
+        let config = Config {
+            certificate,
+            routing: RoutingId([0xAB, 0xCD, 0xEF]),
+            proxies: Proxies::new(trusted),
+            only_proxies: false,
+            limits,
+            shows_identifiers: false,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::new(listener, None, config).unwrap();
         let port = server.local_address().unwrap().port();
         Self {
             port,
-            task: Some(tokio::spawn(server.serve())),
+            task: Some(tokio::spawn(server.serve(std::future::pending()))),
         }
     }
 
@@ -94,8 +115,17 @@ pub(crate) async fn next(socket: &mut Socket) -> Option<Result<Message, Error>> 
 
 /// The next message. The relay's own pings, which are empty, may come at any time.
 pub(crate) async fn bytes(socket: &mut Socket) -> Vec<u8> {
+    bytes_of(socket).await
+}
+
+/// The next message of a socket over any stream.
+pub(crate) async fn bytes_of<S>(socket: &mut WebSocketStream<S>) -> Vec<u8>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     loop {
-        match next(socket).await {
+        let next = timeout(PATIENCE, socket.next());
+        match next.await.expect("the relay says something in time") {
             Some(Ok(Message::Binary(bytes))) => return bytes.into(),
             Some(Ok(Message::Ping(bytes))) if bytes.is_empty() => {}
             other => panic!("{other:?}"),

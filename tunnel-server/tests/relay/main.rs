@@ -11,4 +11,5 @@ mod harness;
 #[cfg(unix)]
 mod program;
 mod time;
+mod tls;
 mod tunnel;

@@ -1,19 +1,13 @@
 //! What a tunnel does, and what ends it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use handfast_relay::limits::Limits;
-use handfast_relay::server::Server;
-use handfast_relay::tls::server_config;
-use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code, next};
@@ -208,50 +202,4 @@ async fn slow_and_strange_requests_get_an_answer_or_the_door() {
             "{request}: {answer}"
         );
     }
-}
-
-#[tokio::test]
-async fn both_tls_versions_are_spoken() {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let (chain, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
-    std::fs::write(&chain, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    assert!(server_config(&key, &chain).is_err(), "the wrong way round");
-    let tls = server_config(&chain, &key).unwrap();
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Some(tls), Limits::default())
-        .await
-        .unwrap();
-    let port = server.local_address().unwrap().port();
-    let task = tokio::spawn(server.serve());
-    let certificate: CertificateDer<'static> = made.cert.der().clone();
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .unwrap();
-        let url = format!("wss://localhost:{port}/cable/new/{TUNNEL}");
-        let mut request = url.into_client_request().unwrap();
-        let offer = "fido.cable".parse().unwrap();
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", offer);
-        let (mut socket, _) = client_async(request, stream).await.unwrap();
-        socket.close(None).await.unwrap();
-        while let Some(Ok(_)) = socket.next().await {}
-    }
-    task.abort();
 }

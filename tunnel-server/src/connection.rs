@@ -1,0 +1,269 @@
+//! One connection: what it asks for, and a tunnel, a page or a refusal as the answer.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use handfast_proto::hybrid::tunnel::{ROUTING_ID_HEADER, SUBPROTOCOL, TunnelId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::address::Source;
+use crate::clock::Alarm;
+use crate::openings::Opening;
+use crate::reader::code;
+use crate::request::{Asked, MAX_HEAD, Page, Refusal, Request, Target, accept_key, parse};
+use crate::server::{Door, State};
+use crate::side::{Side, Stream};
+use crate::tunnel::{Farewell, depart, serve_tunnel};
+
+/// A connection whose request is there.
+struct Guest<'a> {
+    stream: Stream,
+    peer: IpAddr,
+    begin: Instant,
+    alarm: &'a Alarm,
+    state: &'a State,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve_connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    door: Door,
+    state: Arc<State>,
+) {
+    let state = &*state;
+    let begin = Instant::now();
+    state.figures.connected();
+    // A proxy has the places of all for whom it calls.
+    let source = (!state.proxies.trusts(peer)).then(|| Source::from(peer));
+    let opening = state.openings.enter(source);
+    let alarm = &state.clock.alarm();
+    // What opening needs is given back before the tunnel begins.
+    let opened = Box::pin(open(stream, door, opening, alarm, state)).await;
+    let Some((stream, asked)) = opened else {
+        debug!("a connection ended before its request");
+        state.figures.unopened();
+        return;
+    };
+    let guest = Guest {
+        stream,
+        peer,
+        begin,
+        alarm,
+        state,
+    };
+    match asked {
+        Ok((Asked::Tunnel(request), early)) if door == Door::Tunnels => {
+            guest.answer(request, early).await;
+        }
+        Ok((Asked::Page(page), _)) if door == Door::Watch || page != Page::Metrics => {
+            Box::pin(guest.show(page)).await;
+        }
+        Ok(_) => Box::pin(guest.refuse(Refusal::NotFound)).await,
+        Err(refusal) => Box::pin(guest.refuse(refusal)).await,
+    }
+}
+
+type Opened = (Stream, Result<(Asked, Vec<u8>), Refusal>);
+
+/// Gets a connection as far as its request head, as long as there is time and it has its place.
+async fn open(
+    stream: TcpStream,
+    door: Door,
+    mut opening: Opening,
+    alarm: &Alarm,
+    state: &State,
+) -> Option<Opened> {
+    let limits = &state.limits;
+    let deadline = alarm.clock().after(limits.opening);
+    let opened = async {
+        let _ = stream.set_nodelay(true);
+        let mut stream = match &state.tls {
+            Some(tls) if door == Door::Tunnels => {
+                let stream = alarm.within(limits.handshake, tls.accept(stream)).await?;
+                Stream::Tls(Box::new(stream.ok()?))
+            }
+            _ => Stream::Plain(stream),
+        };
+        let mut bytes = Vec::with_capacity(1024);
+        let read = read_head(&mut stream, &mut bytes);
+        let asked = alarm.until(deadline, read).await?.ok()?;
+        let asked = asked.map(|(asked, length)| (asked, bytes.split_off(length)));
+        Some((stream, asked))
+    };
+    tokio::select! {
+        opened = opened => opened,
+        () = opening.lost() => None,
+    }
+}
+
+async fn read_head(
+    stream: &mut Stream,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Result<(Asked, usize), Refusal>> {
+    loop {
+        match parse(bytes) {
+            Ok(Some(asked)) => return Ok(Ok(asked)),
+            Ok(None) if bytes.len() <= MAX_HEAD => {}
+            Ok(None) => return Ok(Err(Refusal::TooLarge)),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+        if stream.read_buf(bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+impl<'a> Guest<'a> {
+    async fn answer(self, request: Request, early: Vec<u8>) {
+        if self.state.shows_identifiers {
+            debug!(peer = %self.peer, target = ?request.target, "asked");
+        }
+        let refused = match request.target {
+            Target::New(tunnel) => self.create(tunnel, &request, early).await,
+            Target::Connect(routing, tunnel) => {
+                match self.state.registry.join(&routing, &tunnel) {
+                    Ok(seat) => {
+                        let client = Box::pin(self.upgrade(&request.key, "", early)).await;
+                        if let Some((client, guest)) = client
+                            && let Err(left) = seat.send(client)
+                        {
+                            // The phone has left while the client was answered.
+                            Box::pin(guest.leave(left)).await;
+                        }
+                        return;
+                    }
+                    Err(refusal) => Err((self, refusal)),
+                }
+            }
+        };
+        if let Err((guest, refusal)) = refused {
+            Box::pin(guest.refuse(refusal)).await;
+        }
+    }
+
+    /// Makes a tunnel for a phone and serves it to its end.
+    async fn create(
+        self,
+        tunnel: TunnelId,
+        request: &Request,
+        early: Vec<u8>,
+    ) -> Result<(), (Self, Refusal)> {
+        let state = self.state;
+        if state.is_draining() {
+            return Err((self, Refusal::Draining));
+        }
+        let lines = request.forwarded.iter().map(String::as_str);
+        let source = state.proxies.source(self.peer, lines);
+        let charge = match state.quotas.charge(source) {
+            Ok(charge) => charge,
+            Err(refusal) => return Err((self, refusal)),
+        };
+        let (claim, client) = match state.registry.create(tunnel) {
+            Ok(created) => created,
+            Err(refusal) => return Err((self, refusal)),
+        };
+        let routing = state.registry.routing().to_hex();
+        let header = format!("{ROUTING_ID_HEADER}: {routing}\r\n");
+        if let Some((phone, guest)) = Box::pin(self.upgrade(&request.key, &header, early)).await {
+            serve_tunnel(phone, client, guest.alarm, &state.limits, &state.figures).await;
+        }
+        drop((claim, charge));
+        Ok(())
+    }
+
+    /// Answers 101; what follows on the stream are frames.
+    async fn upgrade(
+        self,
+        key: &str,
+        header: &str,
+        early: Vec<u8>,
+    ) -> Option<(Side<Stream>, Upgraded<'a>)> {
+        let response = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{header}\r\n",
+            accept_key(key),
+        );
+        let Self {
+            mut stream,
+            alarm,
+            state,
+            ..
+        } = self;
+        let answered = alarm.within(state.limits.opening, async {
+            stream.write_all(response.as_bytes()).await?;
+            stream.flush().await
+        });
+        answered.await?.ok()?;
+        state.figures.opened(self.begin.elapsed());
+        Some((Side::new(stream, early), Upgraded { alarm, state }))
+    }
+
+    async fn refuse(self, refusal: Refusal) {
+        debug!(status = refusal.status(), "refused");
+        self.state.figures.refused(refusal);
+        self.say(&refusal.response()).await;
+    }
+
+    /// Answers those who watch.
+    async fn show(self, page: Page) {
+        let state = self.state;
+        let (status, kind, body) = match page {
+            Page::Health => ("200 OK", "text/plain", "well\n".to_owned()),
+            Page::Ready if state.is_draining() => (
+                "503 Service Unavailable",
+                "text/plain",
+                "draining\n".to_owned(),
+            ),
+            Page::Ready => ("200 OK", "text/plain", "ready\n".to_owned()),
+            Page::Metrics => match state.figures.text(state.openings.len()) {
+                Ok(text) => (
+                    "200 OK",
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                    text,
+                ),
+                Err(_) => ("500 Internal Server Error", "text/plain", String::new()),
+            },
+        };
+        let response = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len(),
+        );
+        self.say(&response).await;
+    }
+
+    /// Writes a whole answer, and waits for the peer to end the connection.
+    async fn say(self, response: &str) {
+        let mut stream = self.stream;
+        let said = async {
+            stream.write_all(response.as_bytes()).await?;
+            stream.shutdown().await?;
+            // Closing with unread bytes would reset the connection and could take the answer
+            // with it.
+            let mut rest = vec![0; 4096];
+            while stream.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        self.alarm.within(self.state.limits.closing, said).await;
+    }
+}
+
+/// What is left of a guest whose stream became a side of a tunnel.
+struct Upgraded<'a> {
+    alarm: &'a Alarm,
+    state: &'a State,
+}
+
+impl Upgraded<'_> {
+    /// Says good-bye to a client whose phone is gone.
+    async fn leave(self, mut client: Side<Stream>) {
+        let limits = &self.state.limits;
+        let leaving = depart(&mut client, Farewell::Say(code::AWAY), limits);
+        self.alarm.within(limits.closing, leaving).await;
+    }
+}
