@@ -5,6 +5,8 @@
 //! wall time, because other programs of the machine, and this one too, spoil the latter. The floor
 //! is a bare TCP forwarder in the same runtime, measured by turns with the relay.
 //!
+//! All peers have addresses of their own in 127.0.0.0/16.
+//!
 //! Nothing is asserted: figures stand beside what they should reach. A tunnel that fails ends the
 //! run. As part of `cargo test` every scenario is run with little load.
 #![allow(
@@ -56,7 +58,8 @@ struct Arguments {
     /// What to measure.
     #[arg(value_enum, default_value = "all")]
     scenario: Scenario,
-    /// Another relay's binary instead of this workspace's. Given several times, they are compared.
+    /// Another relay's binary instead of this workspace's, by its whole path, because cargo runs
+    /// this elsewhere. Given several times, they are compared.
     #[arg(long, value_name = "PATH")]
     relay: Vec<PathBuf>,
     /// Messages to pass [pairs].

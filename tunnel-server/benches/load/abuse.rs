@@ -55,15 +55,15 @@ async fn abuse(path: &Path, plan: &Plan) -> Outcome<Vec<Figure>> {
             runtime.block_on(sing(target, &phase))
         }
     });
-    let abused = phases(&target, &phase, plan).await;
+    let abused = phases(&relay, &target, &phase, plan).await;
     phase.store(PHASES.len(), Ordering::Relaxed);
     let sung = tokio::task::spawn_blocking(|| canary.join()).await?;
     let sung = sung.map_err(|_| "the healthy tunnel's thread panicked")?;
     let round_trips = sung.map_err(|error| format!("the healthy tunnel broke: {error}"))?;
-    let ended = abused?;
+    let (ended, seconds) = abused?;
 
     let mut figures = Vec::new();
-    for (name, mut times) in PHASES.into_iter().zip(round_trips) {
+    for ((name, mut times), seconds) in PHASES.into_iter().zip(round_trips).zip(seconds) {
         times.sort_unstable();
         let figure = |what: &str, time: Option<&Duration>| {
             let time = time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3);
@@ -73,6 +73,8 @@ async fn abuse(path: &Path, plan: &Plan) -> Outcome<Vec<Figure>> {
         };
         figures.push(figure("median round trip", times.get(times.len() / 2)));
         figures.push(figure("worst round trip", times.last()));
+        let figure = Figure::new("abuse", format!("{name}: the relay used"), "CPU s");
+        figures.push(figure.decimals(2).values([seconds]));
     }
     let floods = f64::from(plan.abusers / FLOOD_PART);
     let figure = |name: &str, unit| Figure::new("abuse", name, unit);
@@ -85,16 +87,25 @@ async fn abuse(path: &Path, plan: &Plan) -> Outcome<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Goes through the phases and returns how many floods the relay ended.
-async fn phases(target: &Target, phase: &AtomicUsize, plan: &Plan) -> Outcome<u32> {
-    let begin = |number: usize| {
+/// Goes through the phases, and returns how many floods the relay ended and the CPU seconds that it
+/// used in each phase.
+async fn phases(
+    relay: &Program,
+    target: &Target,
+    phase: &AtomicUsize,
+    plan: &Plan,
+) -> Outcome<(u32, Vec<f64>)> {
+    let mut used = Vec::new();
+    let mut begin = |number: usize| -> Outcome<()> {
         phase.store(number, Ordering::Relaxed);
         plan.note(&format!("abuse: {}", PHASES[number]));
+        used.push(relay.cpu()?);
+        Ok(())
     };
-    begin(0);
+    begin(0)?;
     sleep(plan.phase).await;
 
-    begin(1);
+    begin(1)?;
     let opener = target.clone();
     let silent = each(plan.abusers, 16, move || {
         let target = opener.clone();
@@ -104,7 +115,7 @@ async fn phases(target: &Target, phase: &AtomicUsize, plan: &Plan) -> Outcome<u3
     sleep(plan.phase).await;
     drop(silent);
 
-    begin(2);
+    begin(2)?;
     let mut trickling = JoinSet::new();
     for _ in 0..plan.abusers {
         trickling.spawn(trickle(target.clone(), plan.phase));
@@ -113,7 +124,7 @@ async fn phases(target: &Target, phase: &AtomicUsize, plan: &Plan) -> Outcome<u3
         ended??;
     }
 
-    begin(3);
+    begin(3)?;
     let ended = Arc::new(AtomicU32::new(0));
     let mut floods = JoinSet::new();
     // Both sides of a tunnel flood.
@@ -126,7 +137,9 @@ async fn phases(target: &Target, phase: &AtomicUsize, plan: &Plan) -> Outcome<u3
     while let Some(flooded) = floods.join_next().await {
         flooded?;
     }
-    Ok(ended.load(Ordering::Relaxed))
+    used.push(relay.cpu()?);
+    let seconds = used.windows(2).map(|marks| marks[1] - marks[0]).collect();
+    Ok((ended.load(Ordering::Relaxed), seconds))
 }
 
 /// Sends a request head that never ends, byte by byte.
