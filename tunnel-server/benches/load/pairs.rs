@@ -5,8 +5,8 @@ use crate::report::Figure;
 use crate::tunnel::{Target, Tunnel, all, each};
 use crate::{Outcome, Plan};
 
-/// Messages that one side sends in one tunnel. It is below what relays let through.
-const PER_SIDE: u32 = 1_000;
+/// Messages that one side sends in a round. It is below what relays let through.
+const PER_SIDE: u32 = 500;
 
 /// CPU seconds for some messages.
 #[derive(Clone, Default)]
@@ -31,28 +31,25 @@ impl Cost {
 
 /// Measures the relays and the floor by turns, so that what else the machine does hits all alike.
 pub(crate) async fn measure(plan: &Plan) -> Outcome<Vec<Figure>> {
-    let mut programs = Vec::new();
-    for path in &plan.relays {
-        let relay = Program::relay(path, None).await?;
-        let target = Target::relay(relay.address(), None);
-        programs.push((relay, target, Cost::default()));
-    }
-    let floor = Program::floor().await?;
-    let target = Target::floor(floor.address());
-    programs.push((floor, target, Cost::default()));
-
+    let mut relays = vec![Cost::default(); plan.relays.len()];
+    let mut floor = Cost::default();
     // Of equal length, or a short one would drown in the clock's ticks.
     let rounds = plan.messages.div_ceil(plan.pairs * 2 * PER_SIDE).max(1);
     let per_side = plan.messages.div_ceil(plan.pairs * 2 * rounds).max(1);
     for number in 1..=rounds {
-        for (program, target, cost) in &mut programs {
-            round(program, target, cost, plan.pairs, per_side).await?;
+        // Every round has a process of its own: some need more than others all their life, by how
+        // their threads came to share the work.
+        for (path, cost) in plan.relays.iter().zip(&mut relays) {
+            let relay = Program::relay(path, None).await?;
+            let target = Target::relay(relay.address(), None);
+            round(&relay, &target, cost, plan.pairs, per_side).await?;
         }
+        let forwarder = Program::floor().await?;
+        let target = Target::floor(forwarder.address());
+        round(&forwarder, &target, &mut floor, plan.pairs, per_side).await?;
         plan.note(&format!("pairs: round {number} of {rounds}"));
     }
-    let costs: Vec<_> = programs.into_iter().map(|(_, _, cost)| cost).collect();
-    let (floor, relays) = costs.split_last().ok_or("nothing to measure")?;
-    Ok(figures(floor, relays, plan.pairs))
+    Ok(figures(&floor, &relays, plan.pairs))
 }
 
 /// Opens tunnels, plays in all of them, and closes them. Only the play is counted.
