@@ -68,8 +68,8 @@ struct Arguments {
     /// Tunnels to open [churn, tls: 5000; idle: 10000; leak: 100000].
     #[arg(long)]
     tunnels: Option<u32>,
-    /// Threads that make the load. With one, the relay's threads starve by turns, and what a message
-    /// costs differs by a fifth from process to process.
+    /// Threads that make the load. With one, what a message costs the relay differs by a fifth from
+    /// run to run.
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// Print JSON and not a table.

@@ -37,8 +37,7 @@ pub(crate) async fn measure(plan: &Plan) -> Outcome<Vec<Figure>> {
     let rounds = plan.messages.div_ceil(plan.pairs * 2 * PER_SIDE).max(1);
     let per_side = plan.messages.div_ceil(plan.pairs * 2 * rounds).max(1);
     for number in 1..=rounds {
-        // Every round has a process of its own: some need more than others all their life, by how
-        // their threads came to share the work.
+        // Every round has a process of its own, so that no luck of a single one decides.
         for (path, cost) in plan.relays.iter().zip(&mut relays) {
             let relay = Program::relay(path, None).await?;
             let target = Target::relay(relay.address(), None);
