@@ -13,37 +13,37 @@ use tracing::debug;
 use crate::address::Source;
 use crate::clock::Alarm;
 use crate::openings::Opening;
+use crate::quota::Charge;
 use crate::reader::code;
+use crate::registry::Claim;
 use crate::request::{Asked, MAX_HEAD, Page, Refusal, Request, Target, accept_key, parse};
 use crate::server::{Door, State};
 use crate::side::{Side, Stream};
-use crate::tunnel::{Farewell, depart, serve_tunnel};
+use crate::tunnel::{Farewell, Tunnel, depart};
 
 /// A connection whose request is there.
-struct Guest<'a> {
+struct Guest {
     stream: Stream,
     peer: IpAddr,
     begin: Instant,
-    alarm: &'a Alarm,
-    state: &'a State,
+    alarm: Alarm,
+    state: Arc<State>,
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end, or until it is a side of a tunnel.
 pub(crate) async fn serve_connection(
     stream: TcpStream,
     peer: IpAddr,
     door: Door,
     state: Arc<State>,
 ) {
-    let state = &*state;
     let begin = Instant::now();
     state.figures.connected();
     // A proxy has the places of all for whom it calls.
     let source = (!state.proxies.trusts(peer)).then(|| Source::from(peer));
     let opening = state.openings.enter(source);
-    let alarm = &state.clock.alarm();
-    // What opening needs is given back before the tunnel begins.
-    let opened = Box::pin(open(stream, door, opening, alarm, state)).await;
+    let alarm = state.clock.alarm();
+    let opened = open(stream, door, opening, &alarm, &state).await;
     let Some((stream, asked)) = opened else {
         debug!("a connection ended before its request");
         state.figures.unopened();
@@ -61,10 +61,10 @@ pub(crate) async fn serve_connection(
             guest.answer(request, early).await;
         }
         Ok((Asked::Page(page), _)) if door == Door::Watch || page != Page::Metrics => {
-            Box::pin(guest.show(page)).await;
+            guest.show(page).await;
         }
-        Ok(_) => Box::pin(guest.refuse(Refusal::NotFound)).await,
-        Err(refusal) => Box::pin(guest.refuse(refusal)).await,
+        Ok(_) => guest.refuse(Refusal::NotFound).await,
+        Err(refusal) => guest.refuse(refusal).await,
     }
 }
 
@@ -118,7 +118,7 @@ async fn read_head(
     }
 }
 
-impl<'a> Guest<'a> {
+impl Guest {
     async fn answer(self, request: Request, early: Vec<u8>) {
         if self.state.shows_identifiers {
             debug!(peer = %self.peer, target = ?request.target, "asked");
@@ -128,12 +128,11 @@ impl<'a> Guest<'a> {
             Target::Connect(routing, tunnel) => {
                 match self.state.registry.join(&routing, &tunnel) {
                     Ok(seat) => {
-                        let client = Box::pin(self.upgrade(&request.key, "", early)).await;
-                        if let Some((client, guest)) = client
+                        if let Some((client, guest)) = self.upgrade(&request.key, "", early).await
                             && let Err(left) = seat.send(client)
                         {
                             // The phone has left while the client was answered.
-                            Box::pin(guest.leave(left)).await;
+                            guest.leave(left).await;
                         }
                         return;
                     }
@@ -142,18 +141,19 @@ impl<'a> Guest<'a> {
             }
         };
         if let Err((guest, refusal)) = refused {
-            Box::pin(guest.refuse(refusal)).await;
+            guest.refuse(refusal).await;
         }
     }
 
-    /// Makes a tunnel for a phone and serves it to its end.
+    /// Makes a tunnel for a phone, and leaves it to a task of its own: it lives long, and needs
+    /// little of the memory that it took to get here.
     async fn create(
         self,
         tunnel: TunnelId,
         request: &Request,
         early: Vec<u8>,
     ) -> Result<(), (Self, Refusal)> {
-        let state = self.state;
+        let state = &self.state;
         if state.is_draining() {
             return Err((self, Refusal::Draining));
         }
@@ -163,16 +163,25 @@ impl<'a> Guest<'a> {
             Ok(charge) => charge,
             Err(refusal) => return Err((self, refusal)),
         };
-        let (claim, client) = match state.registry.create(tunnel) {
+        let (claim, seat) = match state.registry.create(tunnel) {
             Ok(created) => created,
             Err(refusal) => return Err((self, refusal)),
         };
         let routing = state.registry.routing().to_hex();
         let header = format!("{ROUTING_ID_HEADER}: {routing}\r\n");
-        if let Some((phone, guest)) = Box::pin(self.upgrade(&request.key, &header, early)).await {
-            serve_tunnel(phone, client, guest.alarm, &state.limits, &state.figures).await;
+        if let Some((phone, Upgraded { alarm, state })) =
+            self.upgrade(&request.key, &header, early).await
+        {
+            let tunnel = Tunnel::new(phone, seat, &alarm, &state.limits, &state.figures);
+            let mut hosted = Hosted {
+                tunnel,
+                alarm,
+                state,
+                _claim: claim,
+                _charge: charge,
+            };
+            tokio::spawn(async move { hosted.serve().await });
         }
-        drop((claim, charge));
         Ok(())
     }
 
@@ -182,7 +191,7 @@ impl<'a> Guest<'a> {
         key: &str,
         header: &str,
         early: Vec<u8>,
-    ) -> Option<(Side<Stream>, Upgraded<'a>)> {
+    ) -> Option<(Side<Stream>, Upgraded)> {
         let response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n{header}\r\n",
@@ -211,7 +220,7 @@ impl<'a> Guest<'a> {
 
     /// Answers those who watch.
     async fn show(self, page: Page) {
-        let state = self.state;
+        let state = &self.state;
         let (status, kind, body) = match page {
             Page::Health => ("200 OK", "text/plain", "well\n".to_owned()),
             Page::Ready if state.is_draining() => (
@@ -254,16 +263,31 @@ impl<'a> Guest<'a> {
 }
 
 /// What is left of a guest whose stream became a side of a tunnel.
-struct Upgraded<'a> {
-    alarm: &'a Alarm,
-    state: &'a State,
+struct Upgraded {
+    alarm: Alarm,
+    state: Arc<State>,
 }
 
-impl Upgraded<'_> {
+impl Upgraded {
     /// Says good-bye to a client whose phone is gone.
     async fn leave(self, mut client: Side<Stream>) {
         let limits = &self.state.limits;
         let leaving = depart(&mut client, Farewell::Say(code::AWAY), limits);
         self.alarm.within(limits.closing, leaving).await;
+    }
+}
+
+/// A tunnel, and what it has of the relay as long as it lives.
+struct Hosted {
+    tunnel: Tunnel<Stream>,
+    alarm: Alarm,
+    state: Arc<State>,
+    _claim: Claim<Side<Stream>>,
+    _charge: Charge,
+}
+
+impl Hosted {
+    async fn serve(&mut self) {
+        self.tunnel.serve(&self.alarm, &self.state.limits).await;
     }
 }

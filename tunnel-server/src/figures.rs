@@ -327,6 +327,11 @@ impl Tally {
         }
     }
 
+    /// The figures that this counts for.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
     /// The tunnel has passed so much in all.
     pub fn now(&mut self, messages: u64, bytes: u64) {
         self.figures.passed(

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::clock::{Alarm, Tick};
-use crate::figures::{Ending, Figures, Tally};
+use crate::figures::{Ending, Figures, InState, Tally};
 use crate::limits::Limits;
 use crate::reader::{Last, Rules, Taken, code};
 use crate::side::{Read, Side};
@@ -98,163 +98,153 @@ pub(crate) enum Farewell {
     Say(u16),
 }
 
-/// Serves one tunnel from the phone's `101` to its end.
-pub async fn serve_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
+/// One tunnel, from the phone's `101` on. It is polled where it lies: a task has as much memory as
+/// its future, and a value that is moved from one step of it to the next has its place twice.
+pub struct Tunnel<S> {
     phone: Side<S>,
-    client: oneshot::Receiver<Side<S>>,
-    alarm: &Alarm,
-    limits: &Limits,
-    figures: &Arc<Figures>,
-) {
-    let clock = alarm.clock();
-    let begin = Instant::now();
-    let in_state = figures.waiting();
-    let mut waiting = Waiting {
-        phone,
-        client,
-        kept: Vec::new(),
-        payload: 0,
-        pulse: Pulse::new(alarm, limits),
-        expiry: clock.after(limits.unpaired),
-    };
-    let expiry = clock.after(limits.total);
-    let joined = poll_fn(|context| waiting.poll(context, alarm, limits)).await;
-    drop(in_state);
-    let mut phone = waiting.phone;
-    let mut client = match joined {
-        Ok(client) => client,
-        Err(end) => {
-            debug!(?end, "a tunnel ended before its client came");
-            figures.ended(end.ending(Ending::Unpaired));
-            let leaving = depart(&mut phone, end.here(), limits);
-            Box::pin(alarm.within(limits.closing, leaving)).await;
-            return;
-        }
-    };
-    let in_state = figures.joined(begin.elapsed());
-    client.begin_with(waiting.kept);
-    let mut joined = Joined {
-        phone,
-        client,
-        phone_pulse: waiting.pulse,
-        client_pulse: Pulse::new(alarm, limits),
-        expiry,
-        tally: Tally::new(Arc::clone(figures)),
-    };
-    let (end, phone_ended) = poll_fn(|context| joined.poll(context, alarm, limits)).await;
-    debug!(?end, by_phone = phone_ended, "a tunnel ended");
-    joined.count();
-    figures.ended(end.ending(Ending::Expired));
-    drop(in_state);
-    let (mut phone, mut client) = (joined.phone, joined.client);
-    let (here, there) = if phone_ended {
-        (&mut phone, &mut client)
-    } else {
-        (&mut client, &mut phone)
-    };
-    let leaving = join(
-        depart(there, end.there(), limits),
-        depart(here, end.here(), limits),
-    );
-    Box::pin(alarm.within(limits.closing, leaving)).await;
-}
-
-/// A phone whose client has not come.
-struct Waiting<S> {
-    phone: Side<S>,
-    client: oneshot::Receiver<Side<S>>,
-    /// Frames for the client.
-    kept: Vec<u8>,
-    /// Bytes of messages in them.
-    payload: usize,
-    pulse: Pulse,
-    expiry: Tick,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Waiting<S> {
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        alarm: &Alarm,
-        limits: &Limits,
-    ) -> Poll<Result<Side<S>, End>> {
-        if let Poll::Ready(client) = Pin::new(&mut self.client).poll(context) {
-            return Poll::Ready(client.map_err(|_| End::Unwritable));
-        }
-        let rules = limits.rules();
-        while let Poll::Ready(end) = self.poll_phone(&rules, limits, context) {
-            if let Err(end) = end {
-                return Poll::Ready(Err(end));
-            }
-        }
-        loop {
-            if let Some(end) = time_is_over(self.expiry, alarm, context) {
-                return Poll::Ready(Err(end));
-            }
-            if !alarm.is_due(self.pulse.next.min(self.expiry), context) {
-                return Poll::Pending;
-            }
-            self.pulse
-                .beat(&mut self.phone, true, context, alarm, limits)?;
-        }
-    }
-
-    fn poll_phone(
-        &mut self,
-        rules: &Rules,
-        limits: &Limits,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), End>> {
-        ready!(self.phone.poll_flush(context)).map_err(|_| End::Dropped)?;
-        let kept = &mut self.kept;
-        let keep = |frames: &[u8], _: &mut Context<'_>| kept.extend_from_slice(frames);
-        let Read::Taken(taken) = ready!(self.phone.poll_read(rules, context, keep)) else {
-            return Poll::Ready(Err(End::Dropped));
-        };
-        self.payload += taken.payload;
-        let heads = self.kept.len() - self.payload;
-        Poll::Ready(if self.payload > limits.waiting_bytes || heads > HEADS {
-            Err(End::Broke(code::SIZE))
-        } else if self.phone.messages() > limits.waiting_messages {
-            Err(End::Broke(code::POLICY))
-        } else {
-            ended(&taken)
-        })
-    }
-}
-
-/// A tunnel with both its sides.
-struct Joined<S> {
-    phone: Side<S>,
-    client: Side<S>,
+    client: Client<S>,
     phone_pulse: Pulse,
     client_pulse: Pulse,
+    begin: Instant,
     expiry: Tick,
+    in_state: Option<InState>,
     tally: Tally,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
-    /// Passes messages both ways until one side ends it; says whether that was the phone. Which
-    /// side it was decides who is told what.
+/// The other side of a phone.
+enum Client<S> {
+    Awaited(Awaited<S>),
+    Here(Side<S>),
+}
+
+/// What is to become a client.
+struct Awaited<S> {
+    seat: oneshot::Receiver<Side<S>>,
+    /// Frames for it.
+    kept: Vec<u8>,
+    /// Bytes of messages in them.
+    payload: usize,
+    expiry: Tick,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
+    /// A tunnel whose client will come out of this seat.
+    pub fn new(
+        phone: Side<S>,
+        seat: oneshot::Receiver<Side<S>>,
+        alarm: &Alarm,
+        limits: &Limits,
+        figures: &Arc<Figures>,
+    ) -> Self {
+        let clock = alarm.clock();
+        Self {
+            phone,
+            client: Client::Awaited(Awaited {
+                seat,
+                kept: Vec::new(),
+                payload: 0,
+                expiry: clock.after(limits.unpaired),
+            }),
+            phone_pulse: Pulse::new(alarm, limits),
+            client_pulse: Pulse::new(alarm, limits),
+            begin: Instant::now(),
+            expiry: clock.after(limits.total),
+            in_state: Some(figures.waiting()),
+            tally: Tally::new(Arc::clone(figures)),
+        }
+    }
+
+    /// Serves the tunnel to its end.
+    pub async fn serve(&mut self, alarm: &Alarm, limits: &Limits) {
+        let (end, by_phone) = poll_fn(|context| self.poll(context, alarm, limits)).await;
+        let expired = match self.client {
+            Client::Here(_) => Ending::Expired,
+            _ => Ending::Unpaired,
+        };
+        self.count();
+        self.tally.figures().ended(end.ending(expired));
+        debug!(?end, by_phone, ?expired, "a tunnel ended");
+        self.in_state = None;
+        let leaving = self.leave(end, by_phone, limits);
+        Box::pin(alarm.within(limits.closing, leaving)).await;
+    }
+
+    /// Says the last words.
+    async fn leave(&mut self, end: End, by_phone: bool, limits: &Limits) {
+        let phone = &mut self.phone;
+        match &mut self.client {
+            Client::Here(client) => {
+                let (here, there) = if by_phone {
+                    (phone, client)
+                } else {
+                    (client, phone)
+                };
+                let there = depart(there, end.there(), limits);
+                let _ = join(there, depart(here, end.here(), limits)).await;
+            }
+            _ => {
+                let _ = depart(phone, end.here(), limits).await;
+            }
+        }
+    }
+
+    /// Waits for the client, then passes messages both ways until one side ends it; says whether
+    /// that was the phone. Which side it was decides who is told what.
     fn poll(
         &mut self,
         context: &mut Context<'_>,
         alarm: &Alarm,
         limits: &Limits,
     ) -> Poll<(End, bool)> {
-        let rules = limits.rules();
-        if let Poll::Ready(end) = pass(&mut self.phone, &mut self.client, &rules, context) {
-            return Poll::Ready((end, true));
+        if let Client::Awaited(awaited) = &mut self.client {
+            match awaited.poll(&mut self.phone, context, limits) {
+                Poll::Ready(Ok(client)) => self.join(client, alarm, limits),
+                Poll::Ready(Err(end)) => return Poll::Ready((end, true)),
+                Poll::Pending => {}
+            }
         }
-        if let Poll::Ready(end) = pass(&mut self.client, &mut self.phone, &rules, context) {
-            return Poll::Ready((end, false));
-        }
-        loop {
-            if let Some(end) = time_is_over(self.expiry, alarm, context) {
+        if let Client::Here(client) = &mut self.client {
+            let (phone, rules) = (&mut self.phone, limits.rules());
+            if let Poll::Ready(end) = pass(phone, client, &rules, context) {
                 return Poll::Ready((end, true));
             }
-            let next = self.phone_pulse.next.min(self.client_pulse.next);
-            if !alarm.is_due(next.min(self.expiry), context) {
+            if let Poll::Ready(end) = pass(client, phone, &rules, context) {
+                return Poll::Ready((end, false));
+            }
+        }
+        self.poll_time(context, alarm, limits)
+    }
+
+    /// Passes what was kept to a client that has come.
+    fn join(&mut self, mut client: Side<S>, alarm: &Alarm, limits: &Limits) {
+        if let Client::Awaited(awaited) = &mut self.client {
+            client.begin_with(std::mem::take(&mut awaited.kept));
+        }
+        self.client = Client::Here(client);
+        self.client_pulse = Pulse::new(alarm, limits);
+        self.in_state = Some(self.tally.figures().joined(self.begin.elapsed()));
+    }
+
+    fn poll_time(
+        &mut self,
+        context: &mut Context<'_>,
+        alarm: &Alarm,
+        limits: &Limits,
+    ) -> Poll<(End, bool)> {
+        loop {
+            let (expiry, next) = match &self.client {
+                Client::Awaited(awaited) => {
+                    (self.expiry.min(awaited.expiry), self.phone_pulse.next)
+                }
+                Client::Here(_) => (
+                    self.expiry,
+                    self.phone_pulse.next.min(self.client_pulse.next),
+                ),
+            };
+            if let Some(end) = time_is_over(expiry, alarm, context) {
+                return Poll::Ready((end, true));
+            }
+            if !alarm.is_due(next.min(expiry), context) {
                 return Poll::Pending;
             }
             if let Err(end) = self.beat(context, alarm, limits) {
@@ -264,9 +254,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
     }
 
     fn count(&mut self) {
-        let messages = u64::from(self.phone.messages()) + u64::from(self.client.messages());
-        let bytes = self.phone.bytes() + self.client.bytes();
-        self.tally.now(messages, bytes);
+        let (messages, bytes) = match &self.client {
+            Client::Here(client) => (client.messages(), client.bytes()),
+            Client::Awaited(_) => return,
+        };
+        let messages = u64::from(self.phone.messages()) + u64::from(messages);
+        self.tally.now(messages, self.phone.bytes() + bytes);
     }
 
     /// Sends the pings that are due. A side is not read, and so not heard, while the other takes
@@ -278,24 +271,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Joined<S> {
         limits: &Limits,
     ) -> Result<(), (End, bool)> {
         self.count();
-        let (phone_heard, client_heard) = (!self.client.is_full(), !self.phone.is_full());
-        for (pulse, side, heard, is_phone) in [
-            (&mut self.phone_pulse, &mut self.phone, phone_heard, true),
-            (
-                &mut self.client_pulse,
-                &mut self.client,
-                client_heard,
-                false,
-            ),
-        ] {
-            let counts = heard || side.is_full();
-            if alarm.clock().now() >= pulse.next {
-                pulse
-                    .beat(side, counts, context, alarm, limits)
-                    .map_err(|end| (end, is_phone))?;
+        let now = alarm.clock().now();
+        let mut beat = |pulse: &mut Pulse, side: &mut Side<S>, is_heard: bool| {
+            if now < pulse.next {
+                return Ok(());
+            }
+            let counts = is_heard || side.is_full();
+            pulse.beat(side, counts, context, alarm, limits)
+        };
+        let (mut is_phone_heard, is_client_heard) = (true, !self.phone.is_full());
+        if let Client::Here(client) = &mut self.client {
+            is_phone_heard = !client.is_full();
+            beat(&mut self.client_pulse, client, is_client_heard).map_err(|end| (end, false))?;
+        }
+        beat(&mut self.phone_pulse, &mut self.phone, is_phone_heard).map_err(|end| (end, true))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Awaited<S> {
+    /// Waits for the client, and keeps meanwhile what its phone sends.
+    fn poll(
+        &mut self,
+        phone: &mut Side<S>,
+        context: &mut Context<'_>,
+        limits: &Limits,
+    ) -> Poll<Result<Side<S>, End>> {
+        if let Poll::Ready(client) = Pin::new(&mut self.seat).poll(context) {
+            return Poll::Ready(client.map_err(|_| End::Unwritable));
+        }
+        let rules = limits.rules();
+        loop {
+            if let Err(end) = ready!(self.poll_phone(phone, &rules, limits, context)) {
+                return Poll::Ready(Err(end));
             }
         }
-        Ok(())
+    }
+
+    fn poll_phone(
+        &mut self,
+        phone: &mut Side<S>,
+        rules: &Rules,
+        limits: &Limits,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), End>> {
+        ready!(phone.poll_flush(context)).map_err(|_| End::Dropped)?;
+        let kept = &mut self.kept;
+        let keep = |frames: &[u8], _: &mut Context<'_>| kept.extend_from_slice(frames);
+        let Read::Taken(taken) = ready!(phone.poll_read(rules, context, keep)) else {
+            return Poll::Ready(Err(End::Dropped));
+        };
+        self.payload += taken.payload;
+        let heads = self.kept.len() - self.payload;
+        Poll::Ready(if self.payload > limits.waiting_bytes || heads > HEADS {
+            Err(End::Broke(code::SIZE))
+        } else if phone.messages() > limits.waiting_messages {
+            Err(End::Broke(code::POLICY))
+        } else {
+            ended(&taken)
+        })
     }
 }
 
@@ -430,9 +463,11 @@ mod tests {
             let alarm = clock.alarm();
             let figures = Arc::new(Figures::new());
             let begin = Instant::now();
+            let phone = Side::new(phone_side, Vec::new());
+            let mut tunnel = Tunnel::new(phone, receiver, &alarm, &limits, &figures);
             tokio::select! {
                 () = clock.run() => {}
-                () = serve_tunnel(Side::new(phone_side, Vec::new()), receiver, &alarm, &limits, &figures) => {}
+                () = tunnel.serve(&alarm, &limits) => {}
             }
             begin.elapsed()
         };
@@ -451,9 +486,11 @@ mod tests {
             ..limits()
         };
         let begin = Instant::now();
+        let phone = Side::new(stream, Vec::new());
+        let mut tunnel = Tunnel::new(phone, client, &alarm, &limits, &figures);
         tokio::select! {
             () = clock.run() => {}
-            () = serve_tunnel(Side::new(stream, Vec::new()), client, &alarm, &limits, &figures) => {}
+            () = tunnel.serve(&alarm, &limits) => {}
         }
         assert!(begin.elapsed() < Duration::from_secs(4));
     }
