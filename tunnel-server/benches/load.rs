@@ -114,6 +114,10 @@ pub(crate) struct Plan {
     phase: Duration,
     /// Time between two looks at memory that may still change.
     look: Duration,
+    /// How long it must not have changed to count as settled, while tunnels are open and when they
+    /// are closed: an allocator gives memory back some time after it is free.
+    rest: Duration,
+    long_rest: Duration,
     /// Whether to say how far it is.
     quiet: bool,
 }
@@ -131,6 +135,8 @@ impl Plan {
             abusers: 500,
             phase: Duration::from_secs(5),
             look: Duration::from_millis(250),
+            rest: Duration::from_secs(1),
+            long_rest: Duration::from_secs(6),
             quiet: false,
             relays: if arguments.relay.is_empty() {
                 vec![own_relay()]
@@ -153,6 +159,8 @@ impl Plan {
             abusers: 20,
             phase: Duration::from_millis(100),
             look: Duration::from_millis(5),
+            rest: Duration::from_millis(20),
+            long_rest: Duration::from_millis(20),
             quiet: true,
         }
     }

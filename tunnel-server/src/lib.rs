@@ -16,6 +16,7 @@
 //! | [`address`], [`quota`] | whose a connection is, and what its owner may have |
 //! | [`figures`] | what is counted |
 //! | `connection` | one connection: what it asks for, and the answer |
+//! | [`memory`] | giving back what is free |
 //! | [`server`] | accepting connections, and stopping |
 
 pub mod address;
@@ -25,6 +26,7 @@ mod connection;
 pub mod figures;
 pub mod frame;
 pub mod limits;
+pub mod memory;
 pub mod openings;
 mod process;
 pub mod quota;

@@ -15,7 +15,7 @@ const AT_ONCE: u32 = 64;
 const OTHER_DESCRIPTORS: u32 = 64;
 
 /// How long a relay may take until its memory no longer changes.
-const SETTLE: Duration = Duration::from_secs(10);
+const SETTLE: Duration = Duration::from_secs(60);
 
 /// Tunnels that are open at the same time when a leak is looked for.
 const CHUNK: u32 = 1_000;
@@ -43,24 +43,24 @@ pub(crate) async fn measure_idle(plan: &Plan) -> Outcome<Vec<Figure>> {
 async fn idle(plan: &Plan, path: &Path, count: u32) -> Outcome<Vec<Figure>> {
     let relay = Program::relay(path, None).await?;
     let target = Target::relay(relay.address(), None);
-    let start = settled(plan, &relay).await?;
+    let start = settled(plan, &relay, plan.rest).await?;
     plan.note(&format!("idle: {count} tunnels are opened"));
     let tunnels = each(count, AT_ONCE, move || {
         let target = target.clone();
         async move { target.open().await }
     })
     .await?;
-    let joined = settled(plan, &relay).await?;
+    let joined = settled(plan, &relay, plan.rest).await?;
     plan.note("idle: one message goes each way in each of them");
     let tunnels = all(tunnels, |mut tunnel: Tunnel| async move {
         tunnel.play(1).await?;
         Ok(tunnel)
     })
     .await?;
-    let used = settled(plan, &relay).await?;
+    let used = settled(plan, &relay, plan.rest).await?;
     plan.note("idle: they are closed");
     close(tunnels).await?;
-    let end = settled(plan, &relay).await?;
+    let end = settled(plan, &relay, plan.long_rest).await?;
 
     let per_tunnel = |kib: u32| (f64::from(kib) - f64::from(start)) * 1024.0 / f64::from(count);
     let growth = f64::from(end) * 100.0 / f64::from(start) - 100.0;
@@ -94,7 +94,7 @@ pub(crate) async fn measure_leak(plan: &Plan) -> Outcome<Vec<Figure>> {
 async fn leak(plan: &Plan, path: &Path) -> Outcome<Vec<Figure>> {
     let relay = Program::relay(path, None).await?;
     let target = Target::relay(relay.address(), None);
-    let mut rss = vec![(0, settled(plan, &relay).await?)];
+    let mut rss = vec![(0, settled(plan, &relay, plan.rest).await?)];
     let tunnels = plan.leak;
     let step = (tunnels / STEPS).max(1);
     let mut done = 0;
@@ -108,7 +108,7 @@ async fn leak(plan: &Plan, path: &Path) -> Outcome<Vec<Figure>> {
         close(open.await?).await?;
         done += chunk;
         if done.is_multiple_of(step) || done == tunnels {
-            rss.push((done, settled(plan, &relay).await?));
+            rss.push((done, settled(plan, &relay, plan.rest).await?));
             plan.note(&format!("leak: {done} tunnels of {tunnels} were open"));
         }
     }
@@ -123,16 +123,16 @@ async fn close(tunnels: Vec<Tunnel>) -> Outcome<()> {
     Ok(())
 }
 
-/// Waits until a relay's memory has not changed for four looks, and returns it.
-async fn settled(plan: &Plan, relay: &Program) -> Outcome<u32> {
+/// Waits until a relay's memory has rested for so long, and returns it.
+async fn settled(plan: &Plan, relay: &Program, rest: Duration) -> Outcome<u32> {
     let begin = Instant::now();
-    let mut last = relay.resident()?;
-    let mut same = 0;
-    while same < 4 && begin.elapsed() < SETTLE {
+    let (mut last, mut since) = (relay.resident()?, begin);
+    while since.elapsed() < rest && begin.elapsed() < SETTLE {
         tokio::time::sleep(plan.look).await;
         let now = relay.resident()?;
-        same = if now == last { same + 1 } else { 0 };
-        last = now;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
     }
     Ok(last)
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::CliError;
 use crate::address::{Network, Proxies};
 use crate::limits::Limits;
+use crate::memory;
 use crate::server::{Config, Server, read_again};
 use crate::tls::Certificate;
 
@@ -155,8 +156,10 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         limits: Limits::from(&serve.limits),
         shows_identifiers: serve.show_identifiers,
     };
+    memory::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(memory::thread_starts)
         .build()
         .map_err(CliError::Start)?;
     runtime.block_on(async {
