@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
@@ -63,7 +63,7 @@ impl Certificate {
     ///
     /// [`TlsError`] names the file that is at fault.
     pub fn read(chain: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let seen = seen(chain, key);
         let used = Used {
             key: Arc::new(read(chain, key, &provider)?),
@@ -112,6 +112,7 @@ impl Certificate {
             .map_err(TlsError::Pair)?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
+        config.ignore_client_order = true;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(TlsError::Pair)?;
         Ok(Arc::new(config))
@@ -123,6 +124,19 @@ impl ResolvesServerCert for Certificate {
         let used = self.used.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&used.key))
     }
+}
+
+/// What is passed on is encrypted already, and it is little: what a connection costs is its
+/// handshake, in which SHA-256 is the cheaper hash.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let has_longer_hash = |suite: &SupportedCipherSuite| match suite {
+        SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider.output_len() > 32,
+        SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider.output_len() > 32,
+    };
+    // The version is chosen before the suite, so its order among them does not matter.
+    provider.cipher_suites.sort_by_key(has_longer_hash);
+    provider
 }
 
 fn seen(chain: &Path, key: &Path) -> Seen {
