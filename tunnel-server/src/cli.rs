@@ -1,5 +1,7 @@
 //! The command line of `handfast-relay`.
 
+mod domain;
+mod haproxy;
 mod serve;
 
 use std::ffi::OsString;
@@ -10,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 
+use crate::haproxy::BalancerError;
 use crate::tls::TlsError;
 
 /// The relay between a computer and a phone that sign in together (FIDO Cross-Device
@@ -34,6 +37,11 @@ const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage.";
 enum Command {
     /// Serve tunnels until stopped.
     Serve(Box<serve::Serve>),
+    /// Say which number a relay's name has, or which name a number. Only a name that has a number
+    /// can be found by the phones and computers of others.
+    Domain(domain::Domain),
+    /// Print a configuration of HAProxy that spreads tunnels over several nodes.
+    HaproxyConfig(haproxy::HaproxyConfig),
 }
 
 #[derive(Debug, Error)]
@@ -42,6 +50,24 @@ enum CliError {
         "The address {0} cannot be listened on: {1}.\nChoose another with --listen; port 0 takes a free one."
     )]
     Bind(SocketAddr, #[source] std::io::Error),
+    #[error("{}.\nGive every node a --node-id and an address of its own.",
+        capital(.0)
+    )]
+    Balancer(#[source] BalancerError),
+    #[error(
+        "The service manager has passed no TCP socket.\nStart the relay with its socket unit, or give an address to --listen."
+    )]
+    NotPassed,
+    #[error(
+        "{0} is no relay's name: such a name comes out of a number.\nSearch one that can be registered with --search."
+    )]
+    NoDomain(String),
+    #[error("No relay's name is known for {0}.\nThe numbers 0, 1 and 256 to 65535 have names.")]
+    NoNumber(u32),
+    #[error(
+        "No name is as {0} says.\nThe letters are a to z and 2 to 7, 10 to 13 of them; the names end with .com, .org, .net or .info."
+    )]
+    NoMatch(String),
     #[error(
         "Without TLS the relay listens only on a loopback address, and {0} is none.\nGive --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that does TLS, or name one elsewhere with --trusted-proxy."
     )]
@@ -49,11 +75,18 @@ enum CliError {
     #[error("The relay could not start: {0}.\nFree some memory or descriptors and try again.")]
     Start(#[source] std::io::Error),
     #[error(
-        "{}{}.\nGive PEM files that belong together with --tls-cert and --tls-key.",
-        .0.to_string().chars().take(1).flat_map(char::to_uppercase).collect::<String>(),
-        .0.to_string().chars().skip(1).collect::<String>()
+        "{}.\nGive PEM files that belong together with --tls-cert and --tls-key.",
+        capital(.0)
     )]
     Tls(#[source] TlsError),
+}
+
+/// Says an error as the begin of a sentence.
+fn capital(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 /// Runs the program with these arguments (the first is its name) and returns its exit code.
@@ -82,6 +115,8 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Serve(serve) => serve::run(&serve),
+        Command::Domain(domain) => domain::run(&domain),
+        Command::HaproxyConfig(asked) => haproxy::run(asked),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

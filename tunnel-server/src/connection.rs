@@ -13,6 +13,7 @@ use tracing::debug;
 use crate::address::Source;
 use crate::clock::Alarm;
 use crate::openings::Opening;
+use crate::proxied::read_header;
 use crate::quota::Charge;
 use crate::reader::code;
 use crate::registry::Claim;
@@ -44,14 +45,19 @@ pub(crate) async fn serve_connection(
     let opening = state.openings.enter(source);
     let alarm = state.clock.alarm();
     let opened = open(stream, door, opening, &alarm, &state).await;
-    let Some((stream, asked)) = opened else {
+    let Some(Opened {
+        stream,
+        told,
+        asked,
+    }) = opened
+    else {
         debug!("a connection ended before its request");
         state.figures.unopened();
         return;
     };
     let guest = Guest {
         stream,
-        peer,
+        peer: told.unwrap_or(peer),
         begin,
         alarm,
         state,
@@ -68,7 +74,13 @@ pub(crate) async fn serve_connection(
     }
 }
 
-type Opened = (Stream, Result<(Asked, Vec<u8>), Refusal>);
+/// What a connection is, and what it asks for.
+struct Opened {
+    stream: Stream,
+    /// For whom it is, if a proxy says so before all else.
+    told: Option<IpAddr>,
+    asked: Result<(Asked, Vec<u8>), Refusal>,
+}
 
 /// Gets a connection as far as its request head, as long as there is time and it has its place.
 async fn open(
@@ -81,7 +93,14 @@ async fn open(
     let limits = &state.limits;
     let deadline = alarm.clock().after(limits.opening);
     let opened = async {
+        let mut stream = stream;
         let _ = stream.set_nodelay(true);
+        let told = if state.proxy_protocol && door == Door::Tunnels {
+            let header = read_header(&mut stream);
+            alarm.within(limits.handshake, header).await?.ok()?
+        } else {
+            None
+        };
         let mut stream = match &state.tls {
             Some(tls) if door == Door::Tunnels => {
                 let stream = alarm.within(limits.handshake, tls.accept(stream)).await?;
@@ -93,7 +112,11 @@ async fn open(
         let read = read_head(&mut stream, &mut bytes);
         let asked = alarm.until(deadline, read).await?.ok()?;
         let asked = asked.map(|(asked, length)| (asked, bytes.split_off(length)));
-        Some((stream, asked))
+        Some(Opened {
+            stream,
+            told,
+            asked,
+        })
     };
     tokio::select! {
         opened = opened => opened,

@@ -14,6 +14,7 @@
 //! | [`tunnel`] | the life of one tunnel: waiting, joined, closed |
 //! | [`clock`] | time, for all connections together |
 //! | [`address`], [`quota`] | whose a connection is, and what its owner may have |
+//! | [`proxied`] | what a proxy says before all else |
 //! | [`figures`] | what is counted |
 //! | `connection` | one connection: what it asks for, and the answer |
 //! | [`memory`] | giving back what is free |
@@ -25,10 +26,13 @@ pub mod clock;
 mod connection;
 pub mod figures;
 pub mod frame;
+pub mod haproxy;
 pub mod limits;
 pub mod memory;
 pub mod openings;
+pub mod pattern;
 mod process;
+pub mod proxied;
 pub mod quota;
 pub mod reader;
 pub mod registry;

@@ -166,14 +166,15 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Asked, usize)>, Refusal> {
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
         Err(_) => return Err(Refusal::Malformed),
     };
-    if head.version != Some(1) {
-        return Err(Refusal::Malformed);
-    }
     if head.method != Some("GET") {
         return Err(Refusal::Method);
     }
     if let Some(page) = parse_page(head.path.unwrap_or_default()) {
         return Ok(Some((Asked::Page(page), length)));
+    }
+    // Balancers ask for pages in HTTP/1.0, which has no upgrade.
+    if head.version != Some(1) {
+        return Err(Refusal::Malformed);
     }
     let target = parse_path(head.path.unwrap_or_default()).ok_or(Refusal::NotFound)?;
     let key = parse_upgrade(head.headers)?;

@@ -39,6 +39,9 @@ pub struct Config {
     pub proxies: Proxies,
     /// Whether nobody else is served. Without TLS nobody else should be.
     pub only_proxies: bool,
+    /// Whether connections begin with version 2 of the PROXY protocol. Then, too, nobody but proxies
+    /// that are believed is served.
+    pub proxy_protocol: bool,
     /// What peers may use.
     pub limits: Limits,
     /// Whether the log tells, at its most verbose, which address asks for which tunnel.
@@ -56,6 +59,7 @@ pub(crate) struct State {
     pub(crate) figures: Arc<Figures>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) shows_identifiers: bool,
+    pub(crate) proxy_protocol: bool,
     only_proxies: bool,
     is_draining: AtomicBool,
 }
@@ -109,7 +113,8 @@ impl Server {
             figures: Arc::new(Figures::new()),
             tls,
             shows_identifiers: config.shows_identifiers,
-            only_proxies: config.only_proxies,
+            proxy_protocol: config.proxy_protocol,
+            only_proxies: config.only_proxies || config.proxy_protocol,
             is_draining: AtomicBool::new(false),
             limits,
         };

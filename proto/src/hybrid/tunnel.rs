@@ -115,6 +115,21 @@ impl TunnelDomain {
         self.0 < ASSIGNED_DOMAINS || self.0 >= 256
     }
 
+    /// Returns the number of the relay with this host name, whatever the case of its letters; nothing
+    /// for a host that no known number stands for. All the numbers are tried, which takes a while.
+    pub fn of_host(host: &str) -> Option<Self> {
+        Self::known().find(|domain| {
+            domain
+                .host()
+                .is_some_and(|known| known.eq_ignore_ascii_case(host))
+        })
+    }
+
+    /// Returns all numbers whose hosts are known, from the smallest.
+    pub fn known() -> impl Iterator<Item = Self> {
+        (0..=u16::MAX).map(Self).filter(|domain| domain.is_known())
+    }
+
     /// Returns the relay's host name; nothing for an assigned number that we do not know.
     pub fn host(self) -> Option<String> {
         match self.0 {

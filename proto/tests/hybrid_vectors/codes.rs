@@ -17,7 +17,12 @@ pub(crate) fn tunnel_domains_have_their_hosts(all: &Node<'_>) {
         let wanted = entry.at("domain").value().as_str();
         assert_eq!(domain.host().as_deref(), wanted, "{id}");
         assert_eq!(domain.is_known(), wanted.is_some(), "{id}");
+        if let Some(host) = wanted {
+            let found = TunnelDomain::of_host(&host.to_ascii_uppercase());
+            assert_eq!(found, Some(domain), "{id}");
+        }
     }
+    assert_eq!(TunnelDomain::of_host("cable.example.com"), None);
     let lengths = (256..=u16::MAX).map(|id| {
         let host = TunnelDomain(id).host().unwrap();
         host.split('.').nth(1).unwrap().len()

@@ -1,8 +1,9 @@
 //! `handfast-relay serve`.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -20,9 +21,10 @@ use crate::tls::Certificate;
 /// Options of `serve`.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// The address to listen on; port 0 takes a free one. The address in use is printed.
+    /// The address to listen on; port 0 takes a free one. The address in use is printed. `systemd`
+    /// stands for the socket that the service manager passes.
     #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: SocketAddr,
+    listen: Listen,
     /// The certificate chain, PEM. Without it the relay speaks plain text, for use behind a proxy:
     /// on a loopback address, or only with the proxies of --trusted-proxy. Replaced files are used
     /// within ten seconds, and at once after SIGHUP.
@@ -35,6 +37,10 @@ pub(super) struct Serve {
     /// calls; as often as needed. [default: this machine]
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     trusted_proxy: Vec<Network>,
+    /// Connections begin with the header of the PROXY protocol, version 2, and only proxies of
+    /// --trusted-proxy are served. With a certificate TLS comes after it.
+    #[arg(long)]
+    proxy_protocol: bool,
     /// Also serve /metrics, /healthz and /readyz here, without TLS. Keep it from the public.
     #[arg(long, value_name = "ADDRESS:PORT")]
     watch: Option<SocketAddr>,
@@ -102,6 +108,63 @@ struct LimitArguments {
     draining: u64,
 }
 
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Listen {
+    At(SocketAddr),
+    /// On what the service manager has opened.
+    Passed,
+}
+
+impl FromStr for Listen {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        match text {
+            "systemd" => Ok(Self::Passed),
+            address => address.parse().map(Self::At),
+        }
+    }
+}
+
+/// A place to listen on: an address, or a socket that is open already.
+enum Place {
+    Address(SocketAddr),
+    Socket(std::net::TcpListener),
+}
+
+impl Listen {
+    fn place(self) -> Result<Place, CliError> {
+        match self {
+            Self::At(address) => Ok(Place::Address(address)),
+            Self::Passed => {
+                let passed = listenfd::ListenFd::from_env().take_tcp_listener(0);
+                let passed = passed.ok().flatten().ok_or(CliError::NotPassed)?;
+                Ok(Place::Socket(passed))
+            }
+        }
+    }
+}
+
+impl Place {
+    fn address(&self) -> Result<SocketAddr, CliError> {
+        match self {
+            Self::Address(address) => Ok(*address),
+            Self::Socket(socket) => socket.local_addr().map_err(CliError::Start),
+        }
+    }
+
+    async fn open(self) -> Result<TcpListener, CliError> {
+        match self {
+            Self::Address(address) => bind(address).await,
+            Self::Socket(socket) => {
+                socket.set_nonblocking(true).map_err(CliError::Start)?;
+                TcpListener::from_std(socket).map_err(CliError::Start)
+            }
+        }
+    }
+}
+
 fn seconds() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=86_400)
 }
@@ -135,27 +198,8 @@ impl From<&LimitArguments> for Limits {
 
 /// Serves until it is asked to stop.
 pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
-    let certificate = match (&serve.tls_cert, &serve.tls_key) {
-        (Some(chain), Some(key)) => Some(Certificate::read(chain, key).map_err(CliError::Tls)?),
-        _ if serve.listen.ip().is_loopback() || !serve.trusted_proxy.is_empty() => None,
-        _ => return Err(CliError::PlainInPublic(serve.listen)),
-    };
-    let trusted = match serve.trusted_proxy.as_slice() {
-        [] => Network::LOOPBACK.to_vec(),
-        given => given.to_vec(),
-    };
-    let config = Config {
-        only_proxies: certificate.is_none() && !serve.listen.ip().is_loopback(),
-        certificate: certificate.clone(),
-        routing: serve.node_id.unwrap_or_else(|| {
-            let mut routing = [0; 3];
-            OsRng.fill_bytes(&mut routing);
-            RoutingId(routing)
-        }),
-        proxies: Proxies::new(trusted),
-        limits: Limits::from(&serve.limits),
-        shows_identifiers: serve.show_identifiers,
-    };
+    let place = serve.listen.place()?;
+    let config = configure(serve, place.address()?)?;
     memory::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -163,13 +207,14 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         .build()
         .map_err(CliError::Start)?;
     runtime.block_on(async {
-        let listener = bind(serve.listen).await?;
+        let listener = place.open().await?;
         let watch = match serve.watch {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
         let watched = watch.as_ref().map(TcpListener::local_addr).transpose();
         let watched = watched.map_err(CliError::Start)?;
+        let certificate = config.certificate.clone();
         let server = Server::new(listener, watch, config).map_err(CliError::Tls)?;
         let address = server.local_address().map_err(CliError::Start)?;
         // Before the address is printed: who has read it may already ask to stop.
@@ -180,17 +225,67 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
             let _ = writeln!(out, "watch at http://{watched}/metrics");
         }
         let _ = out.flush();
+        tell_manager(News::Ready);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         tokio::select! {
             () = server.serve(async { let _ = stopped.await; }) => {}
             () = async {
                 signals.stop().await;
+                tell_manager(News::Stopping);
                 let _ = stop.send(());
                 signals.stop().await;
             } => {}
         }
         Ok(())
     })
+}
+
+fn configure(serve: &Serve, address: SocketAddr) -> Result<Config, CliError> {
+    let is_local = address.ip().is_loopback();
+    let certificate = match (&serve.tls_cert, &serve.tls_key) {
+        (Some(chain), Some(key)) => Some(Certificate::read(chain, key).map_err(CliError::Tls)?),
+        _ if is_local || !serve.trusted_proxy.is_empty() => None,
+        _ => return Err(CliError::PlainInPublic(address)),
+    };
+    let trusted = match serve.trusted_proxy.as_slice() {
+        [] => Network::LOOPBACK.to_vec(),
+        given => given.to_vec(),
+    };
+    Ok(Config {
+        only_proxies: certificate.is_none() && !is_local,
+        proxy_protocol: serve.proxy_protocol,
+        certificate,
+        routing: serve.node_id.unwrap_or_else(|| {
+            let mut routing = [0; 3];
+            OsRng.fill_bytes(&mut routing);
+            RoutingId(routing)
+        }),
+        proxies: Proxies::new(trusted),
+        limits: Limits::from(&serve.limits),
+        shows_identifiers: serve.show_identifiers,
+    })
+}
+
+/// What a service manager wants to know.
+enum News {
+    Ready,
+    Stopping,
+}
+
+/// Tells the service manager, if there is one.
+fn tell_manager(news: News) {
+    #[cfg(unix)]
+    {
+        let state = match news {
+            News::Ready => sd_notify::NotifyState::Ready,
+            News::Stopping => sd_notify::NotifyState::Stopping,
+        };
+        if let Err(error) = sd_notify::notify(&[state]) {
+            tracing::warn!(%error, "the service manager cannot be told");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = news;
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {

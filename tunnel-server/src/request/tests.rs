@@ -156,9 +156,11 @@ fn who_watches_needs_no_websocket() {
         ("/readyz", Page::Ready),
         ("/metrics", Page::Metrics),
     ] {
-        let bytes = head(&format!("GET {path} HTTP/1.1"), &[]);
-        let read = parse(&bytes).unwrap().unwrap();
-        assert_eq!(read, (Asked::Page(page), bytes.len()));
+        for version in ["HTTP/1.1", "HTTP/1.0"] {
+            let bytes = head(&format!("GET {path} {version}"), &[]);
+            let read = parse(&bytes).unwrap().unwrap();
+            assert_eq!(read, (Asked::Page(page), bytes.len()));
+        }
     }
 }
 

@@ -44,6 +44,7 @@ impl Relay {
             routing: RoutingId([0xAB, 0xCD, 0xEF]),
             proxies: Proxies::new(trusted),
             only_proxies: false,
+            proxy_protocol: false,
             limits,
             shows_identifiers: false,
         };
@@ -62,13 +63,22 @@ impl Relay {
     }
 
     pub(crate) async fn open(&self, path: &str) -> Result<(Socket, Option<String>), u16> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        self.open_over(stream, path).await
+    }
+
+    /// Opens a path over a connection that is there already.
+    pub(crate) async fn open_over(
+        &self,
+        stream: TcpStream,
+        path: &str,
+    ) -> Result<(Socket, Option<String>), u16> {
         let url = format!("ws://127.0.0.1:{}{path}", self.port);
         let mut request = url.into_client_request().unwrap();
         let offer = "chat, fido.cable".parse().unwrap();
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", offer);
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         match client_async(request, stream).await {
             Ok((socket, response)) => {
                 let headers = response.headers();

@@ -6,10 +6,15 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[cfg(unix)]
+mod balancer;
 mod bounds;
+mod commands;
 mod harness;
 #[cfg(unix)]
 mod program;
+#[cfg(unix)]
+mod service;
 mod time;
 mod tls;
 mod tunnel;

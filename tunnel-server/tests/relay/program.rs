@@ -49,9 +49,9 @@ pub(crate) fn port(line: &str) -> u16 {
 }
 
 /// What is answered to a plain request for this path.
-async fn fetch(port: u16, path: &str) -> String {
+pub(crate) async fn fetch(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     let read = timeout(PATIENCE, stream.read_to_string(&mut answer));

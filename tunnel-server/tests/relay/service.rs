@@ -1,0 +1,98 @@
+//! The program among others: a service manager, a proxy that passes bytes on.
+
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use futures_util::SinkExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixDatagram};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::harness::{PATIENCE, Relay, Socket, TUNNEL, binary, bytes};
+use crate::program::{port, signal, start_with};
+
+#[tokio::test]
+async fn a_service_manager_passes_the_socket_and_is_told_what_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let news = UnixDatagram::bind(&path).unwrap();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let opened = socket.local_addr().unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec $0 \"$@\" 3<&0 <&-"])
+        .arg(env!("CARGO_BIN_EXE_handfast-relay"))
+        .args(["serve", "--listen", "systemd"])
+        .env("NOTIFY_SOCKET", &path)
+        .stdin(OwnedFd::from(socket))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, out.next_line()).await.unwrap().unwrap();
+    assert_eq!(line.unwrap(), format!("listening on ws://{opened}"));
+    let mut told = [0; 64];
+    let length = timeout(PATIENCE, news.recv(&mut told)).await.unwrap();
+    assert_eq!(told[..length.unwrap()].trim_ascii_end(), b"READY=1");
+    let relay = Relay::of_program(opened.port());
+    let (mut phone, mut client, _) = relay.pair().await;
+    phone.send(binary(b"hello")).await.unwrap();
+    assert_eq!(bytes(&mut client).await, b"hello");
+    drop((phone, client));
+    signal(&child, "TERM").await;
+    let length = timeout(PATIENCE, news.recv(&mut told)).await.unwrap();
+    assert_eq!(told[..length.unwrap()].trim_ascii_end(), b"STOPPING=1");
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_socket_that_was_not_passed_is_missed() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_handfast-relay"));
+    program.args(["serve", "--listen", "systemd"]);
+    let output = timeout(PATIENCE, program.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("passed no TCP socket"), "{said}");
+}
+
+/// Opens a path as a proxy does that calls for this address.
+async fn open_for(relay: &Relay, source: [u8; 4], path: &str) -> Result<Socket, u16> {
+    let mut stream = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
+    let header = [
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C",
+        &source[..],
+        &[198, 51, 100, 1, 0x30, 0x39, 1, 187],
+    ];
+    stream.write_all(&header.concat()).await.unwrap();
+    let opened = relay.open_over(stream, path).await;
+    opened.map(|(socket, _)| socket)
+}
+
+#[tokio::test]
+async fn a_proxy_that_passes_bytes_on_says_for_whom_it_calls() {
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--proxy-protocol",
+        "--tunnels-per-address",
+        "1",
+    ];
+    let (_child, said) = start_with(":", &arguments, 1).await;
+    let relay = Relay::of_program(port(&said[0]));
+    let path = |first: &str| format!("/cable/new/{}", TUNNEL.replace("DE", first));
+    let _first = open_for(&relay, [192, 0, 2, 7], &path("01")).await.unwrap();
+    let second = open_for(&relay, [192, 0, 2, 7], &path("02")).await;
+    assert_eq!(second.err(), Some(429));
+    let _other = open_for(&relay, [192, 0, 2, 8], &path("03")).await.unwrap();
+    // Who does not say it is not served.
+    let mut silent = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
+    let _ = silent.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, silent.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(answer, b"");
+}
