@@ -1,5 +1,6 @@
 //! The command line of `handfast-relay`.
 
+mod check;
 mod domain;
 mod haproxy;
 mod serve;
@@ -7,6 +8,7 @@ mod serve;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +42,8 @@ enum Command {
     /// Say which number a relay's name has, or which name a number. Only a name that has a number
     /// can be found by the phones and computers of others.
     Domain(domain::Domain),
+    /// Play whole tunnels against a relay from outside, and say what is wrong with it.
+    Check(check::Check),
     /// Print a configuration of HAProxy that spreads tunnels over several nodes.
     HaproxyConfig(haproxy::HaproxyConfig),
 }
@@ -54,6 +58,13 @@ enum CliError {
         capital(.0)
     )]
     Balancer(#[source] BalancerError),
+    #[error(
+        "The certificate file {} cannot be used: {}.\nGive a PEM file with --ca-file.",
+        .0.display(), .1
+    )]
+    CaFile(PathBuf, String),
+    #[error("The relay is not good: see the lines with ✗.")]
+    NotGood,
     #[error(
         "The service manager has passed no TCP socket.\nStart the relay with its socket unit, or give an address to --listen."
     )]
@@ -116,6 +127,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Domain(domain) => domain::run(&domain),
+        Command::Check(check) => check::run(&check),
         Command::HaproxyConfig(asked) => haproxy::run(asked),
     };
     match outcome {

@@ -18,9 +18,11 @@
 //! | [`figures`] | what is counted |
 //! | `connection` | one connection: what it asks for, and the answer |
 //! | [`memory`] | giving back what is free |
+//! | [`check`] | a relay as it is seen from outside |
 //! | [`server`] | accepting connections, and stopping |
 
 pub mod address;
+pub mod check;
 pub mod cli;
 pub mod clock;
 mod connection;

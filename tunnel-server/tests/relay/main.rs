@@ -9,6 +9,8 @@
 #[cfg(unix)]
 mod balancer;
 mod bounds;
+#[cfg(unix)]
+mod check;
 mod commands;
 mod harness;
 #[cfg(unix)]
