@@ -4,7 +4,9 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use handfast_proto::hybrid::tunnel::{ROUTING_ID_HEADER, SUBPROTOCOL, TunnelId};
+use handfast_proto::hybrid::tunnel::{
+    ROUTING_ID_HEADER, SUBPROTOCOL, TunnelId, connect_path, new_path,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -144,7 +146,12 @@ async fn read_head(
 impl Guest {
     async fn answer(self, request: Request, early: Vec<u8>) {
         if self.state.shows_identifiers {
-            debug!(peer = %self.peer, target = ?request.target, "asked");
+            let path = match &request.target {
+                Target::New(tunnel) => new_path(tunnel),
+                Target::Connect(routing, tunnel) => connect_path(routing, tunnel),
+            };
+            let source = self.source(&request);
+            debug!(peer = %self.peer, ?source, path, "asked");
         }
         let refused = match request.target {
             Target::New(tunnel) => self.create(tunnel, &request, early).await,
@@ -168,6 +175,12 @@ impl Guest {
         }
     }
 
+    /// For whom the connection is, as far as those are believed who say it.
+    fn source(&self, request: &Request) -> Option<Source> {
+        let lines = request.forwarded.iter().map(String::as_str);
+        self.state.proxies.source(self.peer, lines)
+    }
+
     /// Makes a tunnel for a phone, and leaves it to a task of its own: it lives long, and needs
     /// little of the memory that it took to get here.
     async fn create(
@@ -180,9 +193,7 @@ impl Guest {
         if state.is_draining() {
             return Err((self, Refusal::Draining));
         }
-        let lines = request.forwarded.iter().map(String::as_str);
-        let source = state.proxies.source(self.peer, lines);
-        let charge = match state.quotas.charge(source) {
+        let charge = match state.quotas.charge(self.source(request)) {
             Ok(charge) => charge,
             Err(refusal) => return Err((self, refusal)),
         };

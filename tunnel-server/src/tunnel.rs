@@ -162,8 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             _ => Ending::Unpaired,
         };
         self.count();
-        self.tally.figures().ended(end.ending(expired));
-        debug!(?end, by_phone, ?expired, "a tunnel ended");
+        let ending = end.ending(expired);
+        self.tally.figures().ended(ending);
+        debug!(?end, ?ending, by_phone, "a tunnel ended");
         self.in_state = None;
         let leaving = self.leave(end, by_phone, limits);
         Box::pin(alarm.within(limits.closing, leaving)).await;

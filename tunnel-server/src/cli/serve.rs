@@ -34,7 +34,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "PEM", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// A proxy, or a network of them, that is believed when it says in X-Forwarded-For for whom it
-    /// calls; as often as needed. [default: this machine]
+    /// calls; as often as needed. So is everybody else who calls from there, and what comes before
+    /// in a list of such addresses: let the proxy replace the header. [default: this machine]
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     trusted_proxy: Vec<Network>,
     /// Connections begin with the header of the PROXY protocol, version 2, and only proxies of
