@@ -1,6 +1,6 @@
 //! `handfast-relay serve`.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use handfast_proto::hybrid::tunnel::RoutingId;
 use rand_core::{OsRng, RngCore};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::CliError;
 use crate::address::{Network, Proxies};
@@ -17,6 +17,10 @@ use crate::limits::Limits;
 use crate::memory;
 use crate::server::{Config, Server, read_again};
 use crate::tls::Certificate;
+
+/// Connections that the system keeps until they are accepted, if it allows so many. Who comes when
+/// there is no place tries again only after a second, and then after two.
+const BACKLOG: u32 = 4096;
 
 /// Options of `serve`.
 #[derive(Args, Debug)]
@@ -155,9 +159,9 @@ impl Place {
         }
     }
 
-    async fn open(self) -> Result<TcpListener, CliError> {
+    fn open(self) -> Result<TcpListener, CliError> {
         match self {
-            Self::Address(address) => bind(address).await,
+            Self::Address(address) => bind(address),
             Self::Socket(socket) => {
                 socket.set_nonblocking(true).map_err(CliError::Start)?;
                 TcpListener::from_std(socket).map_err(CliError::Start)
@@ -208,9 +212,9 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         .build()
         .map_err(CliError::Start)?;
     runtime.block_on(async {
-        let listener = place.open().await?;
+        let listener = place.open()?;
         let watch = match serve.watch {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
         let watched = watch.as_ref().map(TcpListener::local_addr).transpose();
@@ -220,7 +224,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         let address = server.local_address().map_err(CliError::Start)?;
         // Before the address is printed: who has read it may already ask to stop.
         let mut signals = Signals::new(certificate).map_err(CliError::Start)?;
-        let mut out = std::io::stdout();
+        let mut out = io::stdout();
         let _ = writeln!(out, "listening on {}://{address}", server.scheme());
         if let Some(watched) = watched {
             let _ = writeln!(out, "watch at http://{watched}/metrics");
@@ -289,10 +293,21 @@ fn tell_manager(news: News) {
     let _ = news;
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| CliError::Bind(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    listen(address).map_err(|error| CliError::Bind(address, error))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // On Windows this would let others take the port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Ctrl-C, and the SIGTERM and SIGHUP of a service manager. They are heard from the begin on.
@@ -306,7 +321,7 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    fn new(certificate: Option<std::sync::Arc<Certificate>>) -> std::io::Result<Self> {
+    fn new(certificate: Option<std::sync::Arc<Certificate>>) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
         Ok(Self {
@@ -340,7 +355,7 @@ struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new(_: Option<std::sync::Arc<Certificate>>) -> std::io::Result<Self> {
+    fn new(_: Option<std::sync::Arc<Certificate>>) -> io::Result<Self> {
         Ok(Self)
     }
 
