@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use handfast_proto::hybrid::tunnel::RoutingId;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
@@ -24,6 +25,10 @@ use crate::tls::{Certificate, TlsError};
 
 /// Time until the next try after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Time until that is said again. A crowd takes the last descriptor many times a second, and each
+/// time some are freed for it.
+const WARN_AGAIN: Duration = Duration::from_secs(60);
 
 /// Time between two looks at the files of the certificate.
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
@@ -168,16 +173,14 @@ impl Server {
 }
 
 async fn accept(listener: &TcpListener, door: Door, state: &Arc<State>) {
-    let mut is_refused = false;
+    let mut warned: Option<Instant> = None;
     loop {
         let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => {
-                is_refused = false;
-                accepted
-            }
+            Ok(accepted) => accepted,
             Err(error) => {
                 state.figures.unaccepted();
-                if !std::mem::replace(&mut is_refused, true) {
+                if warned.is_none_or(|warned| warned.elapsed() >= WARN_AGAIN) {
+                    warned = Some(Instant::now());
                     warn!(%error, "connections cannot be accepted, and wait");
                 }
                 // Out of descriptors is the usual reason: who is still opening has some to
