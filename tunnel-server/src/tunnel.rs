@@ -172,6 +172,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
 
     /// Says the last words.
     async fn leave(&mut self, end: End, by_phone: bool, limits: &Limits) {
+        if let Client::Awaited(awaited) = &mut self.client {
+            // Nobody would speak to a client that came later, and one may just have come.
+            awaited.seat.close();
+            if let Ok(client) = awaited.seat.try_recv() {
+                self.client = Client::Here(client);
+            }
+        }
         let phone = &mut self.phone;
         match &mut self.client {
             Client::Here(client) => {
