@@ -10,6 +10,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code, next};
 #[cfg(target_os = "linux")]
+use crate::hostile::peak_memory;
+#[cfg(target_os = "linux")]
 use crate::program::start;
 
 /// Connects and says nothing.
@@ -117,19 +119,6 @@ async fn pings_before_the_join_cost_the_phone_nothing() {
     assert_eq!(bytes(&mut client).await, b"here");
 }
 
-/// The most memory that this process ever had, in KiB.
-#[cfg(target_os = "linux")]
-fn peak_memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_million_pings_whose_pongs_nobody_reads_take_no_memory() {
@@ -150,7 +139,11 @@ async fn a_million_pings_whose_pongs_nobody_reads_take_no_memory() {
     phone.send(binary(b"still here")).await.unwrap();
     assert_eq!(bytes(&mut client).await, b"still here");
     let after = peak_memory(process);
-    assert!(after - before < 1024, "{before} KiB, then {after} KiB");
+    // What the system says is off by some pages, and may be less later.
+    assert!(
+        after.saturating_sub(before) < 1024,
+        "{before} KiB, then {after} KiB"
+    );
 }
 
 /// A relay to which this machine is a stranger, not a proxy.

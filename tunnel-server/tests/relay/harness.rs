@@ -144,7 +144,10 @@ where
 }
 
 /// The code of the close frame that comes next but for pings, if one comes at all.
-pub(crate) async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
+pub(crate) async fn close_code<S>(socket: &mut WebSocketStream<S>) -> Option<CloseCode>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let closed = timeout(PATIENCE, async {
         loop {
             match socket.next().await {

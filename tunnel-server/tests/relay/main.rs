@@ -9,10 +9,20 @@
 #[cfg(unix)]
 mod balancer;
 mod bounds;
+#[cfg(target_os = "linux")]
+mod canary;
 #[cfg(unix)]
 mod check;
 mod commands;
 mod harness;
+#[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
+mod hostile_frames;
+#[cfg(target_os = "linux")]
+mod hostile_requests;
+#[cfg(target_os = "linux")]
+mod hostile_world;
 #[cfg(unix)]
 mod program;
 #[cfg(unix)]

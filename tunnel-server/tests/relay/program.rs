@@ -7,6 +7,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+#[cfg(target_os = "linux")]
+use tokio::{io::Lines, process::ChildStderr};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes, close_code};
@@ -24,12 +26,32 @@ pub(crate) async fn start_with(
     arguments: &[&str],
     lines: usize,
 ) -> (Child, Vec<String>) {
+    launch(first, arguments, lines, Stdio::null()).await
+}
+
+/// Starts the program as [`start_with`] does, and hears what it says on standard error.
+#[cfg(target_os = "linux")]
+pub(crate) async fn start_heard(
+    first: &str,
+    arguments: &[&str],
+) -> (Child, u16, Lines<BufReader<ChildStderr>>) {
+    let (mut child, said) = launch(first, arguments, 1, Stdio::piped()).await;
+    let errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    (child, port(&said[0]), errors)
+}
+
+async fn launch(
+    first: &str,
+    arguments: &[&str],
+    lines: usize,
+    errors: Stdio,
+) -> (Child, Vec<String>) {
     let mut child = Command::new("sh")
         .args(["-c", &format!("{first}; exec $0 \"$@\"")])
         .arg(env!("CARGO_BIN_EXE_handfast-relay"))
         .args(arguments)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(errors)
         .kill_on_drop(true)
         .spawn()
         .unwrap();

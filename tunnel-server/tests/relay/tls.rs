@@ -19,14 +19,14 @@ use crate::harness::{PATIENCE, Relay, TUNNEL, binary, bytes_of};
 use crate::program::{port, signal, start_with};
 
 /// Writes a new certificate and its key to a folder.
-fn certify(folder: &Path) -> CertificateDer<'static> {
+pub(crate) fn certify(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     made.cert.der().clone()
 }
 
-fn trusting(
+pub(crate) fn trusting(
     certificate: &CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
@@ -41,16 +41,23 @@ fn trusting(
     Arc::new(config)
 }
 
-async fn connect(port: u16, config: &Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    port: u16,
+    config: &Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let name = ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
     connector.connect(name, stream).await
 }
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
-async fn open(port: u16, config: &Arc<ClientConfig>, path: &str) -> (Socket, Option<String>) {
+pub(crate) async fn open(
+    port: u16,
+    config: &Arc<ClientConfig>,
+    path: &str,
+) -> (Socket, Option<String>) {
     let stream = connect(port, config).await.unwrap();
     let mut request = format!("wss://localhost:{port}{path}")
         .into_client_request()
@@ -65,7 +72,8 @@ async fn open(port: u16, config: &Arc<ClientConfig>, path: &str) -> (Socket, Opt
     (socket, routing)
 }
 
-const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+pub(crate) const BOTH: &[&SupportedProtocolVersion] =
+    &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 #[tokio::test]
 async fn both_tls_versions_are_spoken_and_messages_of_any_size_pass() {
