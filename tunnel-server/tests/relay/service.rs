@@ -8,8 +8,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixDatagram};
 use tokio::process::Command;
 use tokio::time::timeout;
+#[cfg(target_os = "linux")]
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{PATIENCE, Relay, Socket, TUNNEL, binary, bytes};
+#[cfg(target_os = "linux")]
+use crate::program::start_heard;
 use crate::program::{port, signal, start_with};
 
 #[tokio::test]
@@ -95,4 +99,49 @@ async fn a_proxy_that_passes_bytes_on_says_for_whom_it_calls() {
         .await
         .unwrap();
     assert_eq!(answer, b"");
+}
+
+/// Plays a tunnel and some that are refused, and returns all that the log says of it.
+#[cfg(target_os = "linux")]
+async fn log(arguments: &[&str]) -> String {
+    let usual = ["-vv", "--log-json", "serve", "--listen", "127.0.0.1:0"];
+    let (mut child, port, mut errors) = start_heard(":", &[&usual, arguments].concat()).await;
+    let relay = Relay::of_program(port);
+    let (mut phone, client, routing) = relay.pair().await;
+    assert!(relay.open(&format!("/cable/new/{TUNNEL}")).await.is_err());
+    let unknown = format!("/cable/connect/{routing}/{}", "AB".repeat(16));
+    assert!(relay.open(&unknown).await.is_err());
+    phone.send(Message::text("text")).await.unwrap();
+    drop((phone, client));
+    signal(&child, "TERM").await;
+    let mut said = String::new();
+    while let Some(line) = timeout(PATIENCE, errors.next_line())
+        .await
+        .unwrap()
+        .unwrap()
+    {
+        serde_json::from_str::<serde_json::Value>(&line).unwrap();
+        said.push_str(&line);
+    }
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+    said.to_ascii_uppercase()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_log_names_nobody_unless_it_is_asked_to() {
+    let usual = log(&[]).await;
+    assert!(
+        usual.contains("A TUNNEL ENDED") && usual.contains("409"),
+        "{usual}"
+    );
+    let private = [TUNNEL, &"AB".repeat(16), "127.0.0.1"];
+    for word in private {
+        assert!(!usual.contains(word), "{word} in {usual}");
+    }
+    let asked = log(&["--show-identifiers"]).await;
+    for word in private {
+        assert!(asked.contains(word), "{word} in {asked}");
+    }
 }
