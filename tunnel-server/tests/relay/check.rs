@@ -8,6 +8,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::program::{port, start_with};
+use crate::tls::{certify, start_with_tls};
 
 /// What is said of a relay, on both outputs, and the exit code.
 async fn check(arguments: &[&str]) -> (String, Option<i32>) {
@@ -22,22 +23,9 @@ async fn check(arguments: &[&str]) -> (String, Option<i32>) {
 #[tokio::test]
 async fn a_relay_with_tls_is_good() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let file = |name| folder.path().join(name).to_str().unwrap().to_owned();
-    let (chain, key) = (file("cert.pem"), file("key.pem"));
-    std::fs::write(&chain, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let arguments = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--tls-cert",
-        &chain,
-        "--tls-key",
-        &key,
-    ];
-    let (_child, said) = start_with(":", &arguments, 1).await;
-    let port = port(&said[0]);
+    certify(folder.path());
+    let (_child, port) = start_with_tls(folder.path()).await;
+    let chain = folder.path().join("cert.pem").display().to_string();
     let url = format!("wss://localhost:{port}");
     let (said, code) = check(&[&url, "--ca-file", &chain, "--idle", "1"]).await;
     assert_eq!(code, Some(0), "{said}");

@@ -9,6 +9,8 @@ use handfast_relay::tls::Certificate;
 use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::process::Child;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -24,6 +26,27 @@ pub(crate) fn certify(folder: &Path) -> CertificateDer<'static> {
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     made.cert.der().clone()
+}
+
+/// A relay in this process that shows a certificate of its own.
+async fn relay_with_tls() -> (Relay, CertificateDer<'static>) {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = certify(folder.path());
+    let file = |name| folder.path().join(name);
+    let shown = Certificate::read(&file("cert.pem"), &file("key.pem")).unwrap();
+    let relay = Relay::serve(Limits::default(), Some(shown), Vec::new()).await;
+    (relay, certificate)
+}
+
+/// Starts the program with what [`certify`] wrote to this folder.
+#[cfg(unix)]
+pub(crate) async fn start_with_tls(folder: &Path) -> (Child, u16) {
+    let file = |name| folder.join(name).display().to_string();
+    let (chain, key) = (file("cert.pem"), file("key.pem"));
+    let usual = ["serve", "--listen", "127.0.0.1:0"];
+    let tls = ["--tls-cert", &chain, "--tls-key", &key];
+    let (child, said) = start_with(":", &[&usual[..], &tls].concat(), 1).await;
+    (child, port(&said[0]))
 }
 
 pub(crate) fn trusting(
@@ -77,14 +100,7 @@ pub(crate) const BOTH: &[&SupportedProtocolVersion] =
 
 #[tokio::test]
 async fn both_tls_versions_are_spoken_and_messages_of_any_size_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = certify(folder.path());
-    let (chain, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
-    let shown = Certificate::read(&chain, &key).unwrap();
-    let relay = Relay::serve(Limits::default(), Some(shown), Vec::new()).await;
+    let (relay, certificate) = relay_with_tls().await;
     for (number, version) in BOTH.iter().enumerate() {
         let name = format!("{number:032X}");
         let config = trusting(&certificate, &[version]);
@@ -109,14 +125,7 @@ async fn both_tls_versions_are_spoken_and_messages_of_any_size_pass() {
 
 #[tokio::test]
 async fn who_was_here_before_comes_back_without_a_whole_handshake() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = certify(folder.path());
-    let (chain, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
-    let shown = Certificate::read(&chain, &key).unwrap();
-    let relay = Relay::serve(Limits::default(), Some(shown), Vec::new()).await;
+    let (relay, certificate) = relay_with_tls().await;
     for (number, version) in BOTH.iter().enumerate() {
         let name = format!("{number:032X}");
         let config = trusting(&certificate, &[version]);
@@ -134,23 +143,11 @@ async fn who_was_here_before_comes_back_without_a_whole_handshake() {
 #[tokio::test]
 async fn a_replaced_certificate_is_shown_to_those_who_come_and_a_spoilt_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
     let first = certify(folder.path());
-    let (chain, key) = (path("cert.pem"), path("key.pem"));
-    let arguments = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--tls-cert",
-        &chain,
-        "--tls-key",
-        &key,
-    ];
-    let (child, said) = start_with(":", &arguments, 1).await;
-    let port = port(&said[0]);
+    let (child, port) = start_with_tls(folder.path()).await;
     let old = trusting(&first, BOTH);
     let (mut phone, routing) = open(port, &old, &format!("/cable/new/{TUNNEL}")).await;
-    std::fs::write(&chain, "spoilt").unwrap();
+    std::fs::write(folder.path().join("cert.pem"), "spoilt").unwrap();
     signal(&child, "HUP").await;
     connect(port, &old).await.unwrap();
     let new = trusting(&certify(folder.path()), BOTH);
