@@ -93,8 +93,12 @@ impl Phone {
     }
 
     fn ask(&mut self, request: &[u8], person: &mut Scripted) -> Vec<u8> {
+        self.ask_as(Computer::Unknown, request, person)
+    }
+
+    fn ask_as(&mut self, computer: Computer, request: &[u8], person: &mut Scripted) -> Vec<u8> {
         let context = Context {
-            computer: Computer::Unknown,
+            computer,
             method: None,
             handshake_hash: None,
         };
@@ -339,7 +343,9 @@ fn malformed_unknown_and_oversized_requests_get_their_status() {
     let mut person = approving();
     for (request, status) in [
         (vec![], Status::INVALID_LENGTH),
-        (vec![0x0b], Status::INVALID_COMMAND),
+        (vec![0x06], Status::INVALID_COMMAND),
+        (vec![0x07], Status::INVALID_COMMAND),
+        (vec![0x0b, 0xa0], Status::INVALID_LENGTH),
         (vec![0x01, 0xff], Status::INVALID_CBOR),
         (vec![0x02, 0xa0], Status::MISSING_PARAMETER),
         (vec![0x01; 70_000], Status::REQUEST_TOO_LARGE),
@@ -392,4 +398,77 @@ fn a_pin_that_cannot_be_tried_is_a_fault_of_the_device() {
     });
     let status = phone.status(&create(b"ana").encode(), &mut person);
     assert_eq!(status, Status::OTHER);
+}
+
+#[test]
+fn the_first_known_format_of_attestation_is_made() {
+    let mut phone = Phone::new(true);
+    for (formats, wanted) in [
+        (&[][..], "none"),
+        (&["packed"], "packed"),
+        (&["none", "packed"], "none"),
+        (&["tpm", "packed", "none"], "packed"),
+        (&["tpm"], "none"),
+    ] {
+        for algorithm in [-7, -8] {
+            let request = make_credential::Request {
+                algorithms: vec![algorithm],
+                attestation_formats: formats.iter().map(|&format| format.to_owned()).collect(),
+                ..create(b"ana")
+            };
+            let reply = phone.ask(&request.encode(), &mut approving());
+            let response = make_credential::Response::parse(split_reply(&reply).unwrap()).unwrap();
+            assert_eq!(response.format, wanted, "{formats:?}");
+            if wanted == "none" {
+                assert!(response.statement.is_empty());
+                continue;
+            }
+            let data = AuthenticatorData::parse(&response.auth_data).unwrap();
+            let key = CoseKey::parse(&data.attested.as_ref().unwrap().public_key).unwrap();
+            let statement = &response.statement;
+            assert_eq!(statement.text("alg").unwrap().as_i64(), Some(algorithm));
+            let signature = statement.text("sig").unwrap().as_bytes().unwrap();
+            key.verify(&[data.as_bytes(), &HASH.0].concat(), signature)
+                .unwrap();
+            assert_eq!(statement.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_person_says_which_device_is_meant() {
+    let mut phone = Phone::new(true);
+    let mut person = approving();
+    assert_eq!(phone.ask(&[0x0b], &mut person), [0]);
+    assert_eq!(person.asked, ["Select"]);
+    let mut refusing = answering(|_| Answer::Refused);
+    assert_eq!(
+        phone.status(&[0x0b], &mut refusing),
+        Status::OPERATION_DENIED
+    );
+    let mut absent = answering(|_| Answer::NoAnswer);
+    assert_eq!(
+        phone.status(&[0x0b], &mut absent),
+        Status::USER_ACTION_TIMEOUT
+    );
+}
+
+#[test]
+fn only_a_tool_for_tests_deletes_everything() {
+    let mut phone = Phone::new(true);
+    let made = id(&phone.create(&create(b"ana")));
+    phone.create(&create(b"ben"));
+    for computer in [Computer::Unknown, Computer::ThisDevice] {
+        let reply = phone.ask_as(computer, &[0x07], &mut approving());
+        assert_eq!(split_reply(&reply), Err(Status::INVALID_COMMAND));
+    }
+    assert_eq!(phone.authenticator.vault.passkeys().count(), 2);
+    let reply = phone.ask_as(Computer::TestTool, &[0x07], &mut approving());
+    assert_eq!(reply, [0]);
+    assert_eq!(phone.authenticator.vault.passkeys().count(), 0);
+    for request in [get(&[]), get(&[made])] {
+        let status = phone.status(&request.encode(), &mut approving());
+        assert_eq!(status, Status::NO_CREDENTIALS);
+    }
+    phone.create(&create(b"ana"));
 }

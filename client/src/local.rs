@@ -74,7 +74,7 @@ pub trait Keyboard {
 pub fn info(
     authenticator: &Authenticator,
 ) -> Result<get_info::Response, handfast_proto::ctap2::ResponseError> {
-    get_info::Response::parse(&authenticator.get_info())
+    get_info::Response::parse(&authenticator.get_info(Computer::ThisDevice))
 }
 
 /// Answers one request: status byte and CBOR. The person is asked for the PIN, which verifies who

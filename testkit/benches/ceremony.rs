@@ -38,6 +38,7 @@ fn get_info() -> Vec<u8> {
         aaguid: Aaguid([0; 16]),
         options: vec![(text("rk"), true), (text("uv"), true)],
         transports: vec![text("hybrid"), text("internal")],
+        attestation_formats: Vec::new(),
     }
     .encode()
 }

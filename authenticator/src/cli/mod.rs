@@ -1,6 +1,7 @@
 //! The command line of `handfast-authenticator`.
 
 mod doctor;
+mod serve_ctap;
 mod told;
 
 use std::ffi::OsString;
@@ -86,6 +87,16 @@ enum Command {
     Passkeys {
         #[command(subcommand)]
         command: PasskeysCommand,
+    },
+    /// Answer CTAP2 requests of a test tool on a Unix socket, with a vault made for tests. Everything
+    /// is granted without asking.
+    ///
+    /// Both ways a message is its length in four bytes, the most significant first, then the bytes:
+    /// command and CBOR, status and CBOR. authenticatorReset deletes all passkeys.
+    ServeCtap {
+        /// The socket; one that nobody listens to any more is replaced.
+        #[arg(value_name = "unix:PATH", value_parser = serve_ctap::parse_socket)]
+        socket: PathBuf,
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
@@ -258,6 +269,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             Ok(())
         }
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
+        Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
         Command::Pin => {
             let mut authenticator = console::open(&home, &mut secrets)?;
             let pin = console::new_pin(&mut secrets)?

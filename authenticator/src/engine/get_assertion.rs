@@ -19,7 +19,7 @@ impl Authenticator {
             return Err(Status::UNSUPPORTED_OPTION.into());
         }
         let verify = request.user_verification == Some(true);
-        if verify && !self.device.has_pin() {
+        if verify && !self.can_verify(session.context.computer) {
             return Err(Status::INVALID_OPTION.into());
         }
         let rp_id = &request.rp_id;

@@ -5,6 +5,7 @@ use handfast_proto::ctap2::{Status, make_credential, truncate_name};
 use handfast_proto::extension::{Prepared, cmtg_key};
 use handfast_proto::ids::CredentialId;
 
+use super::attestation::Attestation;
 use super::{AAGUID, Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
 use crate::group;
 use crate::vault::Passkey;
@@ -27,7 +28,7 @@ impl Authenticator {
             return Err(Status::INVALID_OPTION.into());
         }
         let verify = request.user_verification == Some(true);
-        if verify && !self.device.has_pin() {
+        if verify && !self.can_verify(session.context.computer) {
             return Err(Status::INVALID_OPTION.into());
         }
         if request.enterprise_attestation.is_some() {
@@ -100,10 +101,13 @@ impl Authenticator {
             let Self { vault, device } = self;
             group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
         }
+        let attestation = Attestation::preferred(&request.attestation_formats);
+        let statement =
+            attestation.statement(&key, auth_data.as_bytes(), &request.client_data_hash);
         let response = make_credential::Response {
-            format: "none".to_owned(),
+            format: attestation.format().to_owned(),
             auth_data: auth_data.as_bytes().to_vec(),
-            statement: Map::new(),
+            statement,
             unsigned_extensions: unsigned.unwrap_or_default(),
         };
         Ok(response.encode())

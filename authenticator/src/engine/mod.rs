@@ -1,9 +1,11 @@
 //! The CTAP2 engine: requests in, replies out, and a person asked in between.
 
+mod attestation;
 mod get_assertion;
 mod join;
 mod make_credential;
 mod prompt;
+mod reset;
 
 use handfast_proto::cose::{Algorithm, KeyId};
 use handfast_proto::ctap2::{Command, Status, command, get_info};
@@ -111,15 +113,16 @@ impl Authenticator {
         group::retire(&mut self.vault, &mut self.device, &tuples, rng)
     }
 
-    /// Returns the answer of authenticatorGetInfo, without a status byte.
-    pub fn get_info(&self) -> Vec<u8> {
+    /// Returns the answer of authenticatorGetInfo to this computer, without a status byte.
+    pub fn get_info(&self, computer: Computer) -> Vec<u8> {
         let text = |text: &str| text.to_owned();
         get_info::Response {
             versions: vec![text("FIDO_2_0"), text("FIDO_2_1"), text(SUPPORT_VERSION)],
             extensions: vec![text(cmtg_key::NAME)],
             aaguid: AAGUID,
-            options: vec![(text("rk"), true), (text("uv"), self.device.has_pin())],
+            options: vec![(text("rk"), true), (text("uv"), self.can_verify(computer))],
             transports: vec![text("hybrid"), text("internal")],
+            attestation_formats: vec![text("none"), text("packed")],
         }
         .encode()
     }
@@ -145,7 +148,9 @@ impl Authenticator {
                     Command::GetAssertion(request) => {
                         self.get_assertion(&request, session, &mut turn)
                     }
-                    Command::GetInfo => Ok(self.get_info()),
+                    Command::GetInfo => Ok(self.get_info(session.context.computer)),
+                    Command::Reset => self.reset(session, &mut turn),
+                    Command::Selection => self.select(session, &mut turn),
                     Command::TrustGroup(cbor) => self.trust_group(&cbor, session, &mut turn),
                     _ => Err(Status::INVALID_COMMAND.into()),
                 }
@@ -161,6 +166,17 @@ impl Authenticator {
                 note,
             },
         }
+    }
+
+    /// Whether a person can be verified for this computer.
+    fn can_verify(&self, computer: Computer) -> bool {
+        self.device.has_pin() || computer == Computer::TestTool
+    }
+
+    /// authenticatorSelection (CTAP 2.3 §6.9): a person says that it is this device that is meant.
+    fn select(&mut self, session: &Session, turn: &mut Turn<'_>) -> Result<Vec<u8>, Refused> {
+        approved(self.ask(&Prompt::Select, session, turn)?, false)?;
+        Ok(Vec::new())
     }
 
     fn read_folder(&mut self, turn: &mut Turn<'_>) -> Result<(), Refused> {

@@ -53,6 +53,8 @@ pub fn printable_text(text: &str) -> String {
 pub enum Computer {
     /// A computer that showed a QR code. Nothing tells whether it was ever seen before.
     Unknown,
+    /// A tool that tests this very program, with a vault made for that.
+    TestTool,
     /// This device itself.
     ThisDevice,
 }
@@ -92,6 +94,8 @@ pub enum Prompt<'a> {
         /// The site.
         rp_id: &'a RpId,
     },
+    /// The computer has several devices, and a person is to say which is meant.
+    Select,
     /// Sign in.
     SignIn {
         /// The site.

@@ -120,7 +120,7 @@ impl Phone {
             .authenticator
             .as_ref()
             .ok_or(ServeError::Stopped)?
-            .get_info();
+            .get_info(Computer::Unknown);
         let config = PhoneConfig {
             domain: self.relay.as_ref().map_or(NO_RELAY, |relay| relay.domain),
             channels: self.channels()?,

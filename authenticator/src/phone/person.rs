@@ -115,14 +115,15 @@ impl Asking {
             _ => 0,
         };
         // Where the PIN is typed, typing it is the approval; else a word is needed.
-        let asks_pin =
-            pin.is_set() && self.pin.is_none() && !matches!(prompt, Prompt::Excluded { .. });
+        let is_presence = matches!(prompt, Prompt::Excluded { .. } | Prompt::Select);
+        let asks_pin = pin.is_set() && self.pin.is_none() && !is_presence;
         if !asks_pin || matches!(prompt, Prompt::Join { .. }) {
             let question = match prompt {
                 Prompt::Join { .. } => {
                     "Do both screens show this number, and is it your computer? [y/N] "
                 }
                 Prompt::Excluded { .. } => "Tell the site so? [y/N] ",
+                Prompt::Select => "Use this one? [y/N] ",
                 _ => "Approve? [y/N] ",
             };
             self.ask_for(question);
@@ -130,7 +131,7 @@ impl Asking {
                 return Ok(Answer::Refused);
             }
         }
-        if matches!(prompt, Prompt::Excluded { .. }) || !pin.is_set() {
+        if is_presence || !pin.is_set() {
             return Ok(Answer::Approved {
                 account,
                 verified: false,
@@ -242,6 +243,7 @@ fn frame(site: &str) -> String {
 fn who_asks(computer: Computer) -> &'static str {
     match computer {
         Computer::ThisDevice => "Asked by this device itself.",
+        Computer::TestTool => "Asked by a tool for tests.",
         _ => {
             "Asked by a computer that showed a QR code. Handfast cannot tell whether it was ever seen \
              before: go on only if it is the one in front of you."
@@ -295,6 +297,10 @@ fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
             "{}\nThis account has a passkey here already; no second one is made.",
             frame(rp_id.as_str())
         ),
+        Prompt::Select => format!(
+            "The computer has several devices to choose from. Is this the one?\n{}",
+            who_asks(computer)
+        ),
         Prompt::NoPasskey { rp_id } => {
             format!(
                 "{}\nThere is no passkey for this site here.",
@@ -328,6 +334,7 @@ fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
 fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
     let computer = match computer {
         Computer::ThisDevice => "this-device",
+        Computer::TestTool => "test-tool",
         _ => "unknown",
     };
     let mut event = match prompt {
@@ -349,6 +356,7 @@ fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
             "shares_group_key": shares_group_key,
         }),
         Prompt::Excluded { rp_id } => json!({"kind": "excluded", "rp_id": rp_id.as_str()}),
+        Prompt::Select => json!({"kind": "select"}),
         Prompt::NoPasskey { rp_id } => json!({"kind": "no-passkey", "rp_id": rp_id.as_str()}),
         Prompt::Join {
             device,

@@ -74,6 +74,7 @@ fn info() -> get_info::Response {
         aaguid: MODEL,
         options: vec![("rk".to_owned(), true), ("uv".to_owned(), true)],
         transports: texts(&["internal", "hybrid", "internal"]),
+        attestation_formats: Vec::new(),
     }
 }
 

@@ -8,6 +8,10 @@ pub const MAKE_CREDENTIAL: u8 = 0x01;
 pub const GET_ASSERTION: u8 = 0x02;
 /// authenticatorGetInfo.
 pub const GET_INFO: u8 = 0x04;
+/// authenticatorReset.
+pub const RESET: u8 = 0x07;
+/// authenticatorSelection.
+pub const SELECTION: u8 = 0x0B;
 /// The vendor command that carries trust-group steps (`trust-group.md` §4.3).
 pub const TRUST_GROUP: u8 = 0x50;
 
@@ -27,6 +31,10 @@ pub enum Command {
     GetInfo,
     /// authenticatorMakeCredential
     MakeCredential(Box<make_credential::Request>),
+    /// authenticatorReset
+    Reset,
+    /// authenticatorSelection
+    Selection,
     /// A trust-group step: the CBOR after the command byte.
     TrustGroup(Vec<u8>),
     /// A command that is not ours.
@@ -55,8 +63,12 @@ impl Command {
                 Self::MakeCredential(Box::new(make_credential::Request::parse(cbor)?))
             }
             GET_ASSERTION => Self::GetAssertion(get_assertion::Request::parse(cbor)?),
-            GET_INFO if cbor.is_empty() => Self::GetInfo,
-            GET_INFO => return Err(Status::INVALID_LENGTH),
+            GET_INFO | RESET | SELECTION if !cbor.is_empty() => {
+                return Err(Status::INVALID_LENGTH);
+            }
+            GET_INFO => Self::GetInfo,
+            RESET => Self::Reset,
+            SELECTION => Self::Selection,
             TRUST_GROUP => Self::TrustGroup(cbor.to_vec()),
             other => Self::Unknown(other),
         })

@@ -18,6 +18,8 @@ pub struct Response {
     pub options: Vec<(String, bool)>,
     /// Its transports, such as `hybrid`.
     pub transports: Vec<String>,
+    /// Formats of attestation that it can make, such as `packed`.
+    pub attestation_formats: Vec<String>,
 }
 
 impl Response {
@@ -40,6 +42,7 @@ impl Response {
             aaguid: reply.required(0x03, |value| value.as_bytes()?.try_into().ok().map(Aaguid))?,
             options: options.unwrap_or_default(),
             transports: reply.optional(0x09, texts)?.unwrap_or_default(),
+            attestation_formats: reply.optional(0x16, texts)?.unwrap_or_default(),
         })
     }
 
@@ -57,6 +60,7 @@ impl Response {
             .with(0x03, self.aaguid.0)
             .with_some(0x04, (!options.is_empty()).then_some(options))
             .with_some(0x09, list(&self.transports))
+            .with_some(0x16, list(&self.attestation_formats))
             .encode()
     }
 

@@ -15,6 +15,7 @@ pub(crate) fn info() -> Vec<u8> {
         aaguid: Aaguid([0; 16]),
         options: vec![("uv".to_owned(), true)],
         transports: vec!["hybrid".to_owned()],
+        attestation_formats: Vec::new(),
     }
     .encode()
 }

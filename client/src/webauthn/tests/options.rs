@@ -16,6 +16,7 @@ fn phone(options: &[(&str, bool)], extensions: &[&str]) -> get_info::Response {
             .map(|(name, on)| ((*name).to_owned(), *on))
             .collect(),
         transports: Vec::new(),
+        attestation_formats: Vec::new(),
     }
 }
 

@@ -1,0 +1,159 @@
+"""What an outside library (python-fido2) says of the engine's answers. Argument: the socket."""
+
+import os
+import socket
+import struct
+import sys
+
+from fido2 import cbor
+from fido2.attestation import Attestation, AttestationType
+from fido2.cose import ES256, EdDSA
+from fido2.ctap import CtapDevice, CtapError
+from fido2.ctap2 import Ctap2
+from fido2.ctap2.base import AttestationResponse
+from fido2.hid import CAPABILITY
+from fido2.webauthn import AttestedCredentialData, AuthenticatorData
+
+RP = {"id": "example.org", "name": "Example"}
+
+
+class Socket(CtapDevice):
+    """The engine behind `serve-ctap`."""
+
+    def __init__(self, path):
+        self.stream = socket.socket(socket.AF_UNIX)
+        self.stream.settimeout(20)
+        self.stream.connect(path)
+
+    @property
+    def capabilities(self):
+        return CAPABILITY.CBOR
+
+    @classmethod
+    def list_devices(cls):
+        return iter(())
+
+    def call(self, cmd, data=b"", event=None, on_keepalive=None):
+        self.stream.sendall(struct.pack(">I", len(data)) + data)
+        (length,) = struct.unpack(">I", self.read(4))
+        return self.read(length)
+
+    def read(self, length):
+        data = b""
+        while len(data) < length:
+            some = self.stream.recv(length - len(data))
+            assert some, "the connection ended"
+            data += some
+        return data
+
+
+def status_of(action):
+    try:
+        action()
+    except CtapError as error:
+        return error.code
+    return CtapError.ERR.SUCCESS
+
+
+def make(ctap, user, algorithms, formats=None, exclude=None, extensions=None):
+    """Makes a passkey, checks all that can be checked, and returns it with its client data hash."""
+    client_hash = os.urandom(32)
+    params = [{"alg": alg, "type": "public-key"} for alg in algorithms]
+    request = {
+        1: client_hash,
+        2: RP,
+        3: {"id": user, "name": "name", "displayName": "Display"},
+        4: params,
+        7: {"rk": True, "uv": True},
+    }
+    if exclude:
+        request[5] = exclude
+    if extensions:
+        request[6] = extensions
+    if formats:
+        request[11] = formats
+    made = AttestationResponse.from_dict(ctap.send_cbor(1, request))
+    flags = AuthenticatorData.FLAG
+    wanted = flags.UP | flags.UV | flags.AT | flags.BE
+    assert made.auth_data.flags & wanted == wanted, made.auth_data.flags
+    assert made.auth_data.counter == 0
+    data = made.auth_data.credential_data
+    assert isinstance(data, AttestedCredentialData)
+    assert len(data.credential_id) == 32
+    result = Attestation.for_type(made.fmt)().verify(
+        made.att_stmt, made.auth_data, client_hash
+    )
+    kind = {"none": AttestationType.NONE, "packed": AttestationType.SELF}[made.fmt]
+    assert result.attestation_type == kind, result
+    return made
+
+
+def sign_in(ctap, made):
+    """Signs in with this passkey."""
+    data = made.auth_data.credential_data
+    client_hash = os.urandom(32)
+    listed = [{"id": data.credential_id, "type": "public-key"}]
+    got = ctap.get_assertion(RP["id"], client_hash, listed, options={"uv": True})
+    got.verify(client_hash, data.public_key)
+    assert got.credential["id"] == data.credential_id
+    assert got.user["id"] is not None
+
+
+def sign_in_as_somebody(ctap, passkeys):
+    """Signs in with any of these passkeys."""
+    client_hash = os.urandom(32)
+    got = ctap.get_assertion(RP["id"], client_hash, options={"uv": True})
+    all_data = [made.auth_data.credential_data for made in passkeys]
+    (data,) = [it for it in all_data if it.credential_id == got.credential["id"]]
+    got.verify(client_hash, data.public_key)
+    assert got.user_selected and got.number_of_credentials is None
+
+
+def main(path):
+    ctap = Ctap2(Socket(path))
+    other = Ctap2(Socket(path))
+    info = ctap.info
+    assert {"FIDO_2_0", "FIDO_2_1"} <= set(info.versions)
+    assert info.options["rk"] and info.options["uv"]
+    assert "clientPin" not in info.options
+    ctap.selection()
+
+    es256 = make(ctap, b"one", [-7])
+    assert es256.fmt == "none"
+    assert isinstance(es256.auth_data.credential_data.public_key, ES256)
+    packed = make(ctap, b"two", [-7], ["tpm", "packed", "none"])
+    assert packed.fmt == "packed"
+    eddsa = make(ctap, b"three", [-257, -8, -7], ["packed"])
+    assert isinstance(eddsa.auth_data.credential_data.public_key, EdDSA)
+
+    # Whatever connection asks: there is one state.
+    for made in (es256, packed, eddsa):
+        sign_in(ctap, made)
+        sign_in(other, made)
+    sign_in_as_somebody(other, [es256, packed, eddsa, make(ctap, b"four", [-7])])
+
+    excluded = [{"id": eddsa.auth_data.credential_data.credential_id, "type": "public-key"}]
+    ERR = CtapError.ERR
+    assert status_of(lambda: make(ctap, b"three", [-7], exclude=excluded)) == ERR.CREDENTIAL_EXCLUDED
+    assert status_of(lambda: make(ctap, b"six", [-257])) == ERR.UNSUPPORTED_ALGORITHM
+    absent = [{"id": bytes(32), "type": "public-key"}]
+    wanted = lambda: ctap.get_assertion(RP["id"], bytes(32), absent)
+    assert status_of(wanted) == ERR.NO_CREDENTIALS
+
+    # Another for the same account takes the place of the first.
+    again = make(ctap, b"four", [-7], ["tpm"])
+    assert again.fmt == "none"
+    sign_in_as_somebody(ctap, [es256, packed, eddsa, again])
+
+    group = make(ctap, b"five", [-7], extensions={"cmtgKey": True})
+    assert "cmtgKey" in group.auth_data.extensions
+    assert "cmtgKey" in group.unsigned_extension_outputs
+
+    ctap.reset()
+    assert status_of(lambda: ctap.get_assertion(RP["id"], bytes(32))) == ERR.NO_CREDENTIALS
+    sign_in(other, make(other, b"one", [-7]))
+    print("verified")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
