@@ -90,21 +90,21 @@ pub async fn examine(
     };
     let (reached, findings) = link::reach(&addresses).await;
     findings.into_iter().for_each(&mut note);
-    let Some(address) = reached else { return false };
-    let link = Link::new(target.clone(), address, trust.clone());
-    let (is_up, findings) = link.examine_tls().await;
-    findings.into_iter().for_each(&mut note);
-    if !is_up {
-        return false;
-    }
-    // If this does not go, nothing else does.
-    match cases::whole_tunnel(&link).await {
-        Ok(findings) => findings.into_iter().for_each(&mut note),
-        Err(finding) => {
+    let is_one = reached.len() == 1;
+    let mut whole = None;
+    for address in reached {
+        let link = Link::new(target.clone(), address, trust.clone());
+        let (works, findings) = first_look(&link).await;
+        for mut finding in findings {
+            if !is_one {
+                finding.seen = format!("{} (at {address})", finding.seen);
+            }
             note(finding);
-            return false;
         }
+        whole = whole.or_else(|| works.then_some(link));
     }
+    // If that does not go, nothing else does.
+    let Some(link) = whole else { return false };
     for finding in cases::all(&link).await {
         note(finding);
     }
@@ -112,4 +112,22 @@ pub async fn examine(
         note(cases::idle(&link, idle).await);
     }
     is_good
+}
+
+/// Looks at TLS and plays a tunnel at one of the addresses; says whether both went.
+async fn first_look(link: &Link) -> (bool, Vec<Finding>) {
+    let (is_up, mut findings) = link.examine_tls().await;
+    if !is_up {
+        return (false, findings);
+    }
+    match cases::whole_tunnel(link).await {
+        Ok(more) => {
+            findings.extend(more);
+            (true, findings)
+        }
+        Err(finding) => {
+            findings.push(finding);
+            (false, findings)
+        }
+    }
 }

@@ -10,7 +10,7 @@ use handfast_proto::hybrid::tunnel::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::address::Source;
 use crate::clock::Alarm;
@@ -69,7 +69,10 @@ pub(crate) async fn serve_connection(
             guest.answer(request, early).await;
         }
         Ok((Asked::Page(page), _)) if door == Door::Watch || page != Page::Metrics => {
-            guest.show(page).await;
+            guest.show(page, true).await;
+        }
+        Ok((Asked::Head(page), _)) if door == Door::Watch || page != Page::Metrics => {
+            guest.show(page, false).await;
         }
         Ok(_) => guest.refuse(Refusal::NotFound).await,
         Err(refusal) => guest.refuse(refusal).await,
@@ -193,7 +196,11 @@ impl Guest {
         if state.is_draining() {
             return Err((self, Refusal::Draining));
         }
-        let charge = match state.quotas.charge(self.source(request)) {
+        let source = self.source(request);
+        if source.is_none() {
+            state.note_unsaid();
+        }
+        let charge = match state.quotas.charge(source) {
             Ok(charge) => charge,
             Err(refusal) => return Err((self, refusal)),
         };
@@ -247,13 +254,17 @@ impl Guest {
     }
 
     async fn refuse(self, refusal: Refusal) {
-        debug!(status = refusal.status(), "refused");
+        info!(
+            reason = refusal.name(),
+            status = refusal.status(),
+            "refused"
+        );
         self.state.figures.refused(refusal);
         self.say(&refusal.response()).await;
     }
 
     /// Answers those who watch.
-    async fn show(self, page: Page) {
+    async fn show(self, page: Page, whole: bool) {
         let state = &self.state;
         let (status, kind, body) = match page {
             Page::Health => ("200 OK", "text/plain", "well\n".to_owned()),
@@ -274,8 +285,9 @@ impl Guest {
         };
         let response = format!(
             "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n{body}",
+             Connection: close\r\n\r\n{}",
             body.len(),
+            if whole { body.as_str() } else { "" },
         );
         self.say(&response).await;
     }

@@ -42,6 +42,17 @@ pub enum Ending {
     Stopped,
 }
 
+impl Ending {
+    const ALL: [Self; 6] = [
+        Self::Closed,
+        Self::Dropped,
+        Self::Broke,
+        Self::Unpaired,
+        Self::Expired,
+        Self::Stopped,
+    ];
+}
+
 impl EncodeLabelValue for State {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         EncodeLabelValue::encode(
@@ -84,6 +95,10 @@ struct OfEnding {
 struct OfReason {
     reason: &'static str,
 }
+
+/// The reason under which connections are counted that do not come from a proxy, though only proxies
+/// are served.
+const NO_PROXY: &str = "no_proxy";
 
 /// The figures of one relay process.
 #[derive(Debug)]
@@ -167,6 +182,17 @@ impl Figures {
             processor: Gauge::default(),
             registry,
         };
+        // What is not there cannot be seen to grow.
+        for reason in Refusal::ALL
+            .map(Refusal::name)
+            .into_iter()
+            .chain([NO_PROXY])
+        {
+            let _ = figures.refusals.get_or_create(&OfReason { reason });
+        }
+        for ending in Ending::ALL {
+            let _ = figures.endings.get_or_create(&OfEnding { ending });
+        }
         figures.registered()
     }
 
@@ -239,6 +265,12 @@ impl Figures {
     /// A connection ended before its request.
     pub fn unopened(&self) {
         self.unopened.inc();
+    }
+
+    /// A connection was closed at once, because it did not come from a proxy that is believed.
+    pub fn no_proxy(&self) {
+        let reason = OfReason { reason: NO_PROXY };
+        self.refusals.get_or_create(&reason).inc();
     }
 
     /// A connection could not be accepted.

@@ -130,7 +130,8 @@ impl Node {
 const HEAD: &str = "\
 # HAProxy for several nodes of handfast-relay. Written by `handfast-relay haproxy-config`.
 #
-# Start each node with its --node-id, and with this machine's address as --trusted-proxy.
+# Put it behind the section `global` of your haproxy.cfg. Start each node with its --node-id, and with
+# this machine's address as --trusted-proxy.
 # As many connections are taken as the limit of open files allows: two for each side of a tunnel.
 
 defaults
@@ -151,7 +152,8 @@ const FRONTEND: &str = "    \
     http-request set-header X-Forwarded-For %[src]
     acl joins path_beg /cable/connect/
     acl begins path_beg /cable/new/
-    use_backend phones if begins
+    acl watches path /healthz /readyz
+    use_backend phones if begins or watches
     # The path tells which node has the tunnel.
 ";
 

@@ -40,6 +40,24 @@ impl Process {
     }
 }
 
+/// Lets the process have as many descriptors as it may give itself: what it starts with is meant for
+/// programs that keep them in small sets.
+pub(crate) fn raise_descriptors() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current != limit.maximum {
+            limit.current = limit.maximum;
+            // With fewer the relay works as well, and says so when there are none left.
+            let _ = setrlimit(Resource::Nofile, limit);
+        }
+        let most = getrlimit(Resource::Nofile).current;
+        tracing::info!(most, "descriptors, of which each tunnel takes two");
+    }
+}
+
 /// Reads the times from `/proc/PID/stat` (proc_pid_stat(5): fields 14 and 15, after a name in
 /// brackets that may hold anything).
 fn processor_time(stat: &str) -> Option<Duration> {

@@ -40,6 +40,8 @@ pub enum Asked {
     Tunnel(Request),
     /// A page.
     Page(Page),
+    /// Only what would be before a page: the method HEAD.
+    Head(Page),
 }
 
 /// A request that may become a WebSocket.
@@ -93,6 +95,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Conflict,
+        Self::Malformed,
+        Self::Method,
+        Self::NoSubprotocol,
+        Self::NotFound,
+        Self::Draining,
+        Self::Full,
+        Self::TooFast,
+        Self::TooMany,
+        Self::TooLarge,
+        Self::UpgradeRequired,
+    ];
+
     /// Returns the name under which it is counted.
     pub fn name(self) -> &'static str {
         match self {
@@ -166,11 +183,12 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Asked, usize)>, Refusal> {
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLarge),
         Err(_) => return Err(Refusal::Malformed),
     };
-    if head.method != Some("GET") {
-        return Err(Refusal::Method);
-    }
-    if let Some(page) = parse_page(head.path.unwrap_or_default()) {
-        return Ok(Some((Asked::Page(page), length)));
+    let page = parse_page(head.path.unwrap_or_default());
+    match (head.method, page) {
+        (Some("GET"), Some(page)) => return Ok(Some((Asked::Page(page), length))),
+        (Some("HEAD"), Some(page)) => return Ok(Some((Asked::Head(page), length))),
+        (Some("GET"), None) => {}
+        _ => return Err(Refusal::Method),
     }
     // Balancers ask for pages in HTTP/1.0, which has no upgrade.
     if head.version != Some(1) {

@@ -28,7 +28,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Time until that is said again. A crowd takes the last descriptor many times a second, and each
 /// time some are freed for it.
-const WARN_AGAIN: Duration = Duration::from_secs(60);
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Time between two looks at the files of the certificate.
 const LOOK_AT_FILES: Duration = Duration::from_secs(10);
@@ -67,9 +67,19 @@ pub(crate) struct State {
     pub(crate) proxy_protocol: bool,
     only_proxies: bool,
     is_draining: AtomicBool,
+    is_unsaid: AtomicBool,
 }
 
 impl State {
+    /// Says, once, that there is a proxy that does not say for whom it calls.
+    pub(crate) fn note_unsaid(&self) {
+        if !self.is_unsaid.swap(true, Ordering::Relaxed) {
+            info!(
+                "a proxy, or this machine, does not say for whom it calls: no address has limits"
+            );
+        }
+    }
+
     /// Whether no new tunnels are made any more.
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
@@ -121,6 +131,7 @@ impl Server {
             proxy_protocol: config.proxy_protocol,
             only_proxies: config.only_proxies || config.proxy_protocol,
             is_draining: AtomicBool::new(false),
+            is_unsaid: AtomicBool::new(false),
             limits,
         };
         Ok(Self {
@@ -172,17 +183,33 @@ impl Server {
     }
 }
 
+/// What is said at most once a minute, however often it happens.
+#[derive(Default)]
+struct Rarely(Option<Instant>);
+
+impl Rarely {
+    fn say(&mut self, say: impl FnOnce()) {
+        if self.0.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+            self.0 = Some(Instant::now());
+            say();
+        }
+    }
+}
+
 async fn accept(listener: &TcpListener, door: Door, state: &Arc<State>) {
-    let mut warned: Option<Instant> = None;
+    let (mut unaccepted, mut no_proxy) = (Rarely::default(), Rarely::default());
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 state.figures.unaccepted();
-                if warned.is_none_or(|warned| warned.elapsed() >= WARN_AGAIN) {
-                    warned = Some(Instant::now());
-                    warn!(%error, "connections cannot be accepted, and wait");
-                }
+                unaccepted.say(|| {
+                    warn!(
+                        %error,
+                        "connections cannot be accepted, and wait; for more descriptors raise the \
+                         limit of open files"
+                    );
+                });
                 // Out of descriptors is the usual reason: who is still opening has some to
                 // give, and ending tunnels free others.
                 state.openings.halve();
@@ -191,7 +218,10 @@ async fn accept(listener: &TcpListener, door: Door, state: &Arc<State>) {
             }
         };
         if door == Door::Tunnels && state.only_proxies && !state.proxies.trusts(peer.ip()) {
-            state.figures.unopened();
+            state.figures.no_proxy();
+            no_proxy.say(|| {
+                warn!("a connection was closed: it came from elsewhere than --trusted-proxy");
+            });
             continue;
         }
         let state = Arc::clone(state);

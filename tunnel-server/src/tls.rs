@@ -8,7 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedCipherSuite};
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
@@ -33,8 +33,39 @@ pub enum TlsError {
         reason: String,
     },
     /// Key and certificate do not belong together, or are of an unsupported kind.
-    #[error("the certificate and the key cannot be used together: {0}")]
+    #[error("the certificate and the key cannot be used together: {}", why(.0))]
     Pair(#[source] rustls::Error),
+}
+
+impl TlsError {
+    /// Whether a file may not be read.
+    pub fn is_for_want_of_permission(&self) -> bool {
+        match self {
+            Self::Certificate { path, .. } | Self::Key { path, .. } => {
+                let opened = std::fs::File::open(path);
+                opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+            }
+            Self::Pair(_) => false,
+        }
+    }
+}
+
+/// Says in words why a pair is none.
+fn why(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".to_owned(),
+        rustls::Error::InvalidCertificate(_) => "the certificate is damaged".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Says in words why a file holds nothing that can be used.
+fn unusable(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "it holds none".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// A certificate chain and its key, as they are in their files now.
@@ -153,13 +184,13 @@ fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certified
     };
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| certificate_error(error.to_string()))?;
+        .map_err(|error| certificate_error(unusable(&error)))?;
     if certificates.is_empty() {
-        return Err(certificate_error("it holds no certificate".to_owned()));
+        return Err(certificate_error("it holds none".to_owned()));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key {
         path: key.to_owned(),
-        reason: error.to_string(),
+        reason: unusable(&error),
     })?;
     CertifiedKey::from_der(certificates, private, provider).map_err(TlsError::Pair)
 }

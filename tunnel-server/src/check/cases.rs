@@ -22,9 +22,6 @@ const SIZES: [usize; 3] = [81, 65_535, 1024 * 1024];
 /// Bytes that no relay should take in one message.
 const TOO_LARGE: usize = 3 * 1024 * 1024;
 
-const PASS_UPGRADES: &str =
-    "If there is a proxy, let it pass upgrades to WebSocket on; look into the relay's log with -v.";
-
 fn lower(path: &str) -> String {
     path.to_ascii_lowercase()
 }
@@ -34,12 +31,7 @@ async fn phone(link: &Link, tunnel: &TunnelId) -> Result<(Peer, RoutingId), Find
     const ABOUT: &str = "phone";
     let path = new_path(tunnel);
     let opened = Peer::open(link, &path, &[]).await;
-    let peer = opened.map_err(|error| match error {
-        NotOpened::Failed(_) if !link.target().tls() => {
-            Finding::bad(ABOUT, error.words(), "If it speaks TLS, ask for wss://.")
-        }
-        error => Finding::bad(ABOUT, error.words(), PASS_UPGRADES),
-    })?;
+    let peer = opened.map_err(|error| not_opened(link, ABOUT, &error))?;
     match peer.routing() {
         Some(routing) => Ok((peer, routing)),
         None => Err(Finding::bad(
@@ -58,7 +50,11 @@ async fn client(link: &Link, routing: &RoutingId, tunnel: &TunnelId) -> Result<P
 async fn join(link: &Link, path: &str, about: &'static str) -> Result<Peer, Finding> {
     let origin = link.target().origin();
     let opened = Peer::open(link, path, &[(header::ORIGIN, &origin)]).await;
-    opened.map_err(|error| Finding::bad(about, error.words(), PASS_UPGRADES))
+    opened.map_err(|error| not_opened(link, about, &error))
+}
+
+fn not_opened(link: &Link, about: &'static str, error: &NotOpened) -> Finding {
+    Finding::bad(about, error.words(), error.hint(link.target().tls()))
 }
 
 async fn pair(link: &Link) -> Result<(Peer, Peer), Finding> {
@@ -221,10 +217,11 @@ async fn hex(link: &Link) -> Seen {
         let path = if phone_is_lower { lower(&path) } else { path };
         let opened = Peer::open(link, &path, &[]).await;
         let mut phone = opened.map_err(|error| {
+            let case = if phone_is_lower { "lower" } else { "upper" };
             Finding::bad(
                 ABOUT,
-                format!("of {path}: {}", error.words()),
-                PASS_UPGRADES,
+                format!("in {case} case: {}", error.words()),
+                error.hint(link.target().tls()),
             )
         })?;
         let routing = phone.routing().unwrap_or(RoutingId([0; 3]));
@@ -292,13 +289,15 @@ async fn conflicts(link: &Link) -> Seen {
     let tunnel = fresh();
     let (mut phone, routing) = phone(link, &tunnel).await?;
     let second = Peer::open(link, &new_path(&tunnel), &[]).await;
-    if second.is_ok() {
-        return Err(Finding::bad(
-            ABOUT,
-            "a second phone gets the same tunnel",
-            HINT,
-        ));
-    }
+    // Another node may well have a tunnel of this name: clients find each by its routing ID.
+    let nodes = match second {
+        Ok(second) if second.routing() == Some(routing) => {
+            let seen = "a second phone gets the same tunnel";
+            return Err(Finding::bad(ABOUT, seen, HINT));
+        }
+        Ok(_) => " (there are several nodes)",
+        Err(_) => "",
+    };
     let mut client = client(link, &routing, &tunnel).await?;
     let third = Peer::open(link, &connect_path(&routing, &tunnel), &[]).await;
     if third.is_ok() {
@@ -313,7 +312,7 @@ async fn conflicts(link: &Link) -> Seen {
     client.close().await;
     Ok(Finding::good(
         ABOUT,
-        "a second phone and a second client are refused, and harm nobody",
+        format!("a second phone and a second client are refused, and harm nobody{nodes}"),
     ))
 }
 
@@ -323,7 +322,7 @@ async fn strangers(link: &Link) -> Seen {
     let (_phone, RoutingId([a, b, c])) = phone(link, &tunnel).await?;
     let unknown = connect_path(&RoutingId([a, b, c]), &fresh());
     match Peer::open(link, &unknown, &[]).await {
-        Err(NotOpened::Status(404)) => {}
+        Err(NotOpened::Status(404, _)) => {}
         Ok(_) => {
             return Err(Finding::bad(
                 ABOUT,
@@ -435,6 +434,7 @@ async fn compression(link: &Link) -> Seen {
 /// Looks whether a tunnel survives a time in which nobody says anything.
 pub(super) async fn idle(link: &Link, time: Duration) -> Finding {
     const ABOUT: &str = "silence";
+    let begin = Instant::now();
     let played = async {
         let (mut phone, mut client) = pair(link).await?;
         let came = async {
@@ -459,8 +459,9 @@ pub(super) async fn idle(link: &Link, time: Duration) -> Finding {
         ),
         Err(Finding { seen, .. }) => Finding::bad(
             ABOUT,
-            format!("after {} s of it: {seen}", time.as_secs()),
-            "A client may be silent for three minutes: let proxies wait longer than that.",
+            format!("after {} s of it: {seen}", begin.elapsed().as_secs()),
+            "A client may be silent for three minutes: let proxies wait longer than that, and the relay's \
+             --lifetime be longer.",
         ),
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::peer::printable;
 use super::{Finding, PATIENCE, Target};
 
 /// How long a certificate should still be valid.
@@ -54,23 +55,26 @@ pub(super) async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Finding>
     }
 }
 
-/// Tries all addresses, and returns one that answers.
-pub(super) async fn reach(addresses: &[SocketAddr]) -> (Option<SocketAddr>, Vec<Finding>) {
+/// Tries all addresses, and returns those that answer.
+pub(super) async fn reach(addresses: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<Finding>) {
     const ABOUT: &str = "address";
-    const HINT: &str =
+    const CLOSED: &str = "Start the relay there, or take the address out of the name's records: some will try it first.";
+    const SILENT: &str =
         "Open the port, or take the address out of the name's records: some will try it first.";
-    let mut reached = None;
+    let mut reached = Vec::new();
     let mut findings = Vec::new();
     for address in addresses {
         let begin = Instant::now();
         let connected = timeout(PATIENCE, TcpStream::connect(address)).await;
         findings.push(match connected {
             Ok(Ok(_)) => {
-                reached = reached.or(Some(*address));
+                reached.push(*address);
                 Finding::good(ABOUT, format!("{address} answers in {}", took(begin)))
             }
-            Ok(Err(error)) => Finding::bad(ABOUT, format!("{address} does not: {error}"), HINT),
-            Err(_) => Finding::bad(ABOUT, format!("{address} does not answer"), HINT),
+            Ok(Err(error)) => {
+                Finding::bad(ABOUT, format!("{address} does not answer: {error}"), CLOSED)
+            }
+            Err(_) => Finding::bad(ABOUT, format!("{address} does not answer"), SILENT),
         });
     }
     (reached, findings)
@@ -292,13 +296,23 @@ fn fault(error: &io::Error) -> (String, &'static str) {
     let (seen, hint) = match certificate {
         Fault::Expired | Fault::ExpiredContext { .. } => (
             "the certificate has expired",
-            "Renew it. The relay uses a replaced file within ten seconds.",
+            "Renew it. A relay that reads the file itself uses it within ten seconds; one that got a copy \
+             from systemd must be restarted.",
         ),
         Fault::NotValidYet | Fault::NotValidYetContext { .. } => (
             "the certificate is not valid yet",
             "Set the clocks of both machines.",
         ),
-        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => (
+        Fault::NotValidForNameContext { presented, .. } => {
+            return (
+                format!(
+                    "the certificate is for another name: {}",
+                    printable(&presented.join(", "))
+                ),
+                "It must be for the very name that was asked for.",
+            );
+        }
+        Fault::NotValidForName => (
             "the certificate is for another name",
             "It must be for the very name that was asked for.",
         ),

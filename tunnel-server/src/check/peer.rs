@@ -19,8 +19,8 @@ const MOST: usize = 4 * 1024 * 1024;
 /// Why there is no WebSocket.
 #[derive(Debug)]
 pub(super) enum NotOpened {
-    /// The answer was another than 101.
-    Status(u16),
+    /// The answer was another than 101; what it says of that, in a line that can be printed.
+    Status(u16, String),
     /// There was none, or none that makes sense.
     Failed(String),
 }
@@ -39,8 +39,35 @@ pub(super) enum NotReceived {
 impl NotOpened {
     pub(super) fn words(&self) -> String {
         match self {
-            Self::Status(status) => format!("it is answered with status {status}"),
-            Self::Failed(reason) => reason.clone(),
+            Self::Status(status, said) if said.is_empty() => {
+                format!("it is answered with status {status}")
+            }
+            Self::Status(status, said) => {
+                format!("it is answered with status {status}, “{said}”")
+            }
+            Self::Failed(reason) => format!("it is not answered as a WebSocket is: {reason}"),
+        }
+    }
+}
+
+impl NotOpened {
+    /// Returns what to do about it.
+    pub(super) fn hint(&self, tls: bool) -> &'static str {
+        match self {
+            Self::Status(404, _) => "If there is a proxy, let it pass the paths below /cable/ on.",
+            Self::Status(429, _) => "Wait a minute, or raise the limits of an address.",
+            Self::Status(502 | 504, _) => {
+                "The proxy does not reach the relay: see whether it runs, and believes the proxy \
+                 (--trusted-proxy)."
+            }
+            Self::Status(503, _) => "Look into the relay's log, and at its limits.",
+            Self::Status(..) => {
+                "If there is a proxy, let it pass upgrades to WebSocket on, with all headers."
+            }
+            Self::Failed(_) if tls => "See what it is that answers there.",
+            Self::Failed(_) => {
+                "If it speaks TLS, ask for wss://; if it serves only a proxy, ask that."
+            }
         }
     }
 }
@@ -60,6 +87,22 @@ impl NotReceived {
 pub(super) struct Peer {
     socket: WebSocketStream<Box<dyn Stream>>,
     headers: HeaderMap,
+}
+
+/// Returns the first line of an answer, if it is words and not a page.
+fn line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.starts_with('<') {
+        return String::new();
+    }
+    printable(line)
+}
+
+/// Makes what a stranger says fit for a terminal.
+pub(super) fn printable(text: &str) -> String {
+    let seen = |letter: &char| letter.is_alphanumeric() || " .,:;!?'()/-_".contains(*letter);
+    text.chars().filter(seen).take(100).collect()
 }
 
 /// A name for a tunnel that nobody else has.
@@ -97,7 +140,10 @@ impl Peer {
                 socket,
                 headers: response.into_parts().0.headers,
             }),
-            Ok(Err(Error::Http(response))) => Err(NotOpened::Status(response.status().as_u16())),
+            Ok(Err(Error::Http(response))) => {
+                let said = response.body().as_deref().unwrap_or_default();
+                Err(NotOpened::Status(response.status().as_u16(), line(said)))
+            }
             Ok(Err(error)) => Err(failed(&error)),
             Err(_) => Err(NotOpened::Failed("no answer comes".to_owned())),
         }

@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 
-use super::CliError;
+use super::failure::CliError;
 use crate::check::{Finding, Target, Verdict, examine};
 
 /// Options of `check`.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::Args;
 use handfast_proto::hybrid::tunnel::TunnelDomain;
 
-use super::CliError;
+use super::failure::CliError;
 use crate::pattern::Pattern;
 
 /// What begins the name of every relay; what follows is what one registers.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use super::CliError;
+use super::failure::CliError;
 use crate::haproxy::{Balancer, Node};
 use crate::limits::Limits;
 
@@ -15,7 +15,7 @@ pub(super) struct HaproxyConfig {
     #[arg(value_name = "HEX=HOST:PORT", required = true)]
     nodes: Vec<Node>,
     /// Where HAProxy is to listen, in its own form.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = ":443", value_parser = one_word)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ":::443 v4v6", value_parser = one_line)]
     listen: String,
     /// The file with certificate chain and key for HAProxy.
     #[arg(
@@ -32,6 +32,14 @@ pub(super) struct HaproxyConfig {
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().total.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lifetime: u64,
+}
+
+fn one_line(text: &str) -> Result<String, &'static str> {
+    let is_line = !text.trim().is_empty() && !text.contains(char::is_control);
+    let is_bare = !text.contains(['#', '"', '\'', '\\']);
+    (is_line && is_bare)
+        .then(|| text.to_owned())
+        .ok_or("an address is expected, as in :443")
 }
 
 fn one_word(text: &str) -> Result<String, &'static str> {

@@ -1,7 +1,7 @@
 //! `handfast-relay serve`.
 
 use std::io::{self, Write as _};
-use std::net::{AddrParseError, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use handfast_proto::hybrid::tunnel::RoutingId;
 use rand_core::{OsRng, RngCore};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::CliError;
+use super::failure::CliError;
 use crate::address::{Network, Proxies};
 use crate::limits::Limits;
 use crate::memory;
+use crate::process::raise_descriptors;
 use crate::server::{Config, Server, read_again};
 use crate::tls::Certificate;
 
@@ -47,7 +48,7 @@ pub(super) struct Serve {
     #[arg(long)]
     proxy_protocol: bool,
     /// Also serve /metrics, /healthz and /readyz here, without TLS. Keep it from the public.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address)]
     watch: Option<SocketAddr>,
     /// The routing ID that leads clients to this node: three bytes in hex, another for each node.
     /// [default: random]
@@ -65,10 +66,11 @@ pub(super) struct Serve {
 #[command(next_help_heading = "Limits")]
 struct LimitArguments {
     /// Tunnels at the same time.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().tunnels)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().tunnels, value_parser = one_or_more)]
     tunnels: usize,
     /// Tunnels at the same time from one address (IPv4), or one network of 64 bits (IPv6).
-    #[arg(long, value_name = "N", default_value_t = Limits::default().tunnels_per_address)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().tunnels_per_address,
+        value_parser = clap::value_parser!(u32).range(1..))]
     tunnels_per_address: u32,
     /// New tunnels a second from one address.
     #[arg(long, value_name = "N", default_value_t = Limits::default().new_per_second_and_address,
@@ -79,19 +81,21 @@ struct LimitArguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     new_at_once: u32,
     /// Connections that have not yet sent their request; for one more the oldest is dropped.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().openings)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().openings, value_parser = one_or_more)]
     openings: usize,
     /// How many of these one address may have.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().openings_per_address)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().openings_per_address, value_parser = one_or_more)]
     openings_per_address: usize,
     /// Bytes in a message. Clients need up to 1 MiB.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().message_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().message_bytes, value_parser = one_or_more)]
     message_bytes: usize,
     /// Messages that a side may send in a tunnel.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().messages_per_side)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().messages_per_side,
+        value_parser = clap::value_parser!(u32).range(1..))]
     messages: u32,
     /// Bytes of messages that a side may send in a tunnel.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bytes_per_side)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bytes_per_side,
+        value_parser = clap::value_parser!(u64).range(1..))]
     bytes: u64,
     /// How long a phone may wait for its client.
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().unpaired.as_secs(), value_parser = seconds())]
@@ -122,14 +126,19 @@ pub(super) enum Listen {
 }
 
 impl FromStr for Listen {
-    type Err = AddrParseError;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+    fn from_str(text: &str) -> Result<Self, &'static str> {
         match text {
             "systemd" => Ok(Self::Passed),
-            address => address.parse().map(Self::At),
+            address => parse_address(address).map(Self::At),
         }
     }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "an IP address and a port are expected, as in 127.0.0.1:8080 or [::]:443")
 }
 
 /// A place to listen on: an address, or a socket that is open already.
@@ -161,13 +170,18 @@ impl Place {
 
     fn open(self) -> Result<TcpListener, CliError> {
         match self {
-            Self::Address(address) => bind(address),
+            Self::Address(address) => bind("--listen", address),
             Self::Socket(socket) => {
                 socket.set_nonblocking(true).map_err(CliError::Start)?;
                 TcpListener::from_std(socket).map_err(CliError::Start)
             }
         }
     }
+}
+
+fn one_or_more(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("a number is expected, one or more")
 }
 
 fn seconds() -> clap::builder::RangedU64ValueParser {
@@ -206,6 +220,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     let place = serve.listen.place()?;
     let config = configure(serve, place.address()?)?;
     memory::set_up();
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_start(memory::thread_starts)
@@ -214,7 +229,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     runtime.block_on(async {
         let listener = place.open()?;
         let watch = match serve.watch {
-            Some(address) => Some(bind(address)?),
+            Some(address) => Some(bind("--watch", address)?),
             None => None,
         };
         let watched = watch.as_ref().map(TcpListener::local_addr).transpose();
@@ -293,8 +308,12 @@ fn tell_manager(news: News) {
     let _ = news;
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    listen(address).map_err(|error| CliError::Bind(address, error))
+fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, CliError> {
+    listen(address).map_err(|error| CliError::Bind {
+        option,
+        address,
+        error,
+    })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

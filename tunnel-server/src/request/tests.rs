@@ -33,7 +33,7 @@ fn upgrade_with(line: &str, protocol: &str) -> Vec<u8> {
 fn tunnel(bytes: &[u8]) -> (Request, usize) {
     match parse(bytes).unwrap().unwrap() {
         (Asked::Tunnel(request), length) => (request, length),
-        (Asked::Page(page), _) => panic!("{page:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -161,6 +161,11 @@ fn who_watches_needs_no_websocket() {
             let read = parse(&bytes).unwrap().unwrap();
             assert_eq!(read, (Asked::Page(page), bytes.len()));
         }
+        let bytes = head(&format!("HEAD {path} HTTP/1.1"), &[]);
+        let read = parse(&bytes).unwrap().unwrap();
+        assert_eq!(read, (Asked::Head(page), bytes.len()));
+        let bytes = head(&format!("POST {path} HTTP/1.1"), &[]);
+        assert_eq!(parse(&bytes), Err(Refusal::Method));
     }
 }
 

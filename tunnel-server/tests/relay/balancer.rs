@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::harness::{PATIENCE, Relay, Socket, binary, bytes};
 use crate::program::{fetch, port, signal, start_with};
+use crate::tls::certify;
 
 const NODES: [&str; 3] = ["00000a", "00000b", "00000c"];
 
@@ -104,6 +105,63 @@ impl Pair {
             timeout(PATIENCE, end).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn several_nodes_behind_a_balancer_are_called_good() {
+    if !is_there().await {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (_one, first) = node(NODES[0]).await;
+    let (_other, second) = node(NODES[1]).await;
+    let nodes = [(NODES[0], first), (NODES[1], second)];
+    let (_balancer, relay) = balancer(folder.path(), &nodes).await;
+    assert!(
+        fetch(relay.port, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    let mut program = Command::new(env!("CARGO_BIN_EXE_handfast-relay"));
+    let url = format!("ws://127.0.0.1:{}", relay.port);
+    let output = timeout(2 * PATIENCE, program.args(["check", &url]).output());
+    let output = output.await.unwrap().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("harm nobody (there are several nodes)"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_with_tls_is_one_that_haproxy_takes() {
+    if !is_there().await {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let read = |name| std::fs::read(folder.path().join(name)).unwrap();
+    let pem = folder.path().join("both.pem");
+    std::fs::write(&pem, [read("cert.pem"), read("key.pem")].concat()).unwrap();
+    let pem = pem.to_str().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_handfast-relay"));
+    program.args(["haproxy-config", "--tls-pem", pem, "0a0b0c=node.invalid:1"]);
+    let written = program.args(["0a0b0d=[::1]:2"]).output().await.unwrap();
+    let text = String::from_utf8(written.stdout).unwrap();
+    // Names are looked up when HAProxy starts.
+    let text = text.replace("node.invalid", "127.0.0.1");
+    let file = folder.path().join("haproxy.cfg");
+    std::fs::write(&file, text).unwrap();
+    let mut haproxy = Command::new("haproxy");
+    let checked = haproxy
+        .arg("-c")
+        .arg("-f")
+        .arg(&file)
+        .output()
+        .await
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn a_relay_with_tls_is_good() {
         "{said}"
     );
     let (said, _) = check(&[&format!("ws://localhost:{port}")]).await;
-    assert!(said.contains("If it speaks TLS, ask for wss://."), "{said}");
+    assert!(said.contains("If it speaks TLS, ask for wss://"), "{said}");
 }
 
 #[tokio::test]

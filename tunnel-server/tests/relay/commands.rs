@@ -53,13 +53,30 @@ fn what_is_no_relays_name_gets_a_sentence() {
             1,
             "No relay's name is known for 70000.",
         ),
-        (&["domain", "--search", "0*"], 1, "No name is as 0* says."),
+        (&["domain", "--search", "0*"], 1, "No name matches 0*."),
+        (&["domain", "--search", "fox"], 1, "'*fox*'"),
+        (&["serve", "--listen", "443"], 2, "as in 127.0.0.1:8080"),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--tunnels", "0"],
+            2,
+            "one or more",
+        ),
+        (
+            &["serve", "--listen", "192.0.2.1:0", "--trusted-proxy", "::1"],
+            1,
+            "of --listen cannot be used",
+        ),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--watch", "192.0.2.1:0"],
+            1,
+            "of --watch cannot be used",
+        ),
         (&["domain"], 2, "required"),
         (&["haproxy-config"], 2, "required"),
         (&["haproxy-config", "0a0b0c=a b:1"], 2, "a host and a port"),
         (
             &["haproxy-config", "0a0b0c=a:1", "0A0B0C=b:1"],
-            1,
+            2,
             "Two nodes have the routing ID 0a0b0c.",
         ),
     ] {

@@ -242,7 +242,7 @@ async fn a_relay_without_tls_listens_to_the_public_only_for_its_proxies() {
     let mut refused = Command::new(env!("CARGO_BIN_EXE_handfast-relay"));
     refused.args(["serve", "--listen", "0.0.0.0:0"]);
     let output = refused.output().await.unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("--trusted-proxy"), "{said}");
     for (proxy, served) in [("127.0.0.0/8", true), ("192.0.2.1", false)] {
