@@ -35,7 +35,7 @@ enum Command {
     /// Serve tunnels until stopped.
     Serve(Box<serve::Serve>),
     /// Say which number a relay's name has, or which name a number. Only a name that has a number
-    /// can be found by the phones and computers of others.
+    /// is found by computers that were not told of it.
     Domain(domain::Domain),
     /// Play whole tunnels against a relay from outside, and say what is wrong with it.
     Check(check::Check),
