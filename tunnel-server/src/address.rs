@@ -50,13 +50,17 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
         let all = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits
+        let bits: u8 = bits
             .map_or(Ok(all), str::parse)
             .map_err(|_| NetworkError::Bits)?;
         if bits > all {
             return Err(NetworkError::Bits);
         }
-        Ok(Self { address, bits })
+        // IPv4 that is written as IPv6 is meant as IPv4.
+        match (address.to_canonical(), bits.checked_sub(96)) {
+            (address @ IpAddr::V4(_), Some(bits)) if all == 128 => Ok(Self { address, bits }),
+            _ => Ok(Self { address, bits }),
+        }
     }
 }
 

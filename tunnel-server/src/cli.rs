@@ -60,6 +60,8 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        // Who closed standard error does not want to hear that it is closed, and no tunnel should end.
+        .log_internal_errors(false)
         .with_target(false);
     // Fails only if a logger is there already, which then does the logging.
     let _ = if arguments.log_json {

@@ -21,15 +21,19 @@ use crate::reader::code;
 use crate::registry::Claim;
 use crate::request::{Asked, MAX_HEAD, Page, Refusal, Request, Target, accept_key, parse};
 use crate::server::{Door, State};
-use crate::side::{Side, Stream};
+use crate::side::{Side, Stream, TLS_BUFFER};
 use crate::tunnel::{Farewell, Tunnel, depart};
 
 /// A connection whose request is there.
 struct Guest {
     stream: Stream,
     peer: IpAddr,
+    /// For whom it is, if a proxy said so before all else.
+    told: Option<IpAddr>,
     begin: Instant,
     alarm: Alarm,
+    /// Its place, until it is answered with a tunnel.
+    opening: Opening,
     state: Arc<State>,
 }
 
@@ -44,9 +48,9 @@ pub(crate) async fn serve_connection(
     state.figures.connected();
     // A proxy has the places of all for whom it calls.
     let source = (!state.proxies.trusts(peer)).then(|| Source::from(peer));
-    let opening = state.openings.enter(source);
+    let mut opening = state.openings.enter(source);
     let alarm = state.clock.alarm();
-    let opened = open(stream, door, opening, &alarm, &state).await;
+    let opened = open(stream, door, &mut opening, &alarm, &state).await;
     let Some(Opened {
         stream,
         told,
@@ -59,9 +63,11 @@ pub(crate) async fn serve_connection(
     };
     let guest = Guest {
         stream,
-        peer: told.unwrap_or(peer),
+        peer,
+        told,
         begin,
         alarm,
+        opening,
         state,
     };
     match asked {
@@ -89,42 +95,49 @@ struct Opened {
 
 /// Gets a connection as far as its request head, as long as there is time and it has its place.
 async fn open(
-    stream: TcpStream,
+    mut stream: TcpStream,
     door: Door,
-    mut opening: Opening,
+    opening: &mut Opening,
     alarm: &Alarm,
     state: &State,
 ) -> Option<Opened> {
     let limits = &state.limits;
     let deadline = alarm.clock().after(limits.opening);
-    let opened = async {
-        let mut stream = stream;
-        let _ = stream.set_nodelay(true);
-        let told = if state.proxy_protocol && door == Door::Tunnels {
-            let header = read_header(&mut stream);
-            alarm.within(limits.handshake, header).await?.ok()?
-        } else {
-            None
-        };
-        let mut stream = match &state.tls {
-            Some(tls) if door == Door::Tunnels => {
-                let stream = alarm.within(limits.handshake, tls.accept(stream)).await?;
-                Stream::Tls(Box::new(stream.ok()?))
-            }
-            _ => Stream::Plain(stream),
-        };
-        let mut bytes = Vec::with_capacity(1024);
-        let read = read_head(&mut stream, &mut bytes);
-        let asked = alarm.until(deadline, read).await?.ok()?;
-        let asked = asked.map(|(asked, length)| (asked, bytes.split_off(length)));
-        Some(Opened {
-            stream,
-            told,
-            asked,
-        })
+    let is_public = door == Door::Tunnels;
+    let _ = stream.set_nodelay(true);
+    let mut told = None;
+    if state.proxy_protocol && is_public {
+        let header = alarm.until(deadline, read_header(&mut stream));
+        told = kept(opening, header).await?.ok()?;
+        if let Some(address) = told {
+            *opening = state.openings.enter(Some(Source::from(address)));
+        }
+    }
+    let mut stream = match &state.tls {
+        Some(tls) if is_public => {
+            let shaken = deadline.min(alarm.clock().after(limits.handshake));
+            let accepting = alarm.until(shaken, tls.accept(stream));
+            let mut stream = kept(opening, accepting).await?.ok()?;
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+            Stream::Tls(Box::new(stream))
+        }
+        _ => Stream::Plain(stream),
     };
+    let mut bytes = Vec::with_capacity(1024);
+    let reading = alarm.until(deadline, read_head(&mut stream, &mut bytes));
+    let asked = kept(opening, reading).await?.ok()?;
+    let asked = asked.map(|(asked, length)| (asked, bytes.split_off(length)));
+    Some(Opened {
+        stream,
+        told,
+        asked,
+    })
+}
+
+/// Waits for something that has its time, as long as the place is not lost.
+async fn kept<T>(opening: &mut Opening, waited: impl Future<Output = Option<T>>) -> Option<T> {
     tokio::select! {
-        opened = opened => opened,
+        waited = waited => waited,
         () = opening.lost() => None,
     }
 }
@@ -169,10 +182,15 @@ impl Guest {
                         }
                         return;
                     }
-                    Err(refusal) => Err((self, refusal)),
+                    Err(refusal) => {
+                        drop(early);
+                        Err((self, refusal))
+                    }
                 }
             }
         };
+        // Who is refused may take his time to go, and needs none of this for it.
+        drop(request);
         if let Err((guest, refusal)) = refused {
             guest.refuse(refusal).await;
         }
@@ -180,6 +198,10 @@ impl Guest {
 
     /// For whom the connection is, as far as those are believed who say it.
     fn source(&self, request: &Request) -> Option<Source> {
+        if self.state.proxy_protocol {
+            // What follows the header is the client's own word.
+            return Some(self.told.unwrap_or(self.peer).into());
+        }
         let lines = request.forwarded.iter().map(String::as_str);
         self.state.proxies.source(self.peer, lines)
     }
@@ -241,6 +263,7 @@ impl Guest {
         let Self {
             mut stream,
             alarm,
+            opening,
             state,
             ..
         } = self;
@@ -249,6 +272,7 @@ impl Guest {
             stream.flush().await
         });
         answered.await?.ok()?;
+        drop(opening);
         state.figures.opened(self.begin.elapsed());
         Some((Side::new(stream, early), Upgraded { alarm, state }))
     }
@@ -293,18 +317,19 @@ impl Guest {
     }
 
     /// Writes a whole answer, and waits for the peer to end the connection.
-    async fn say(self, response: &str) {
+    async fn say(mut self, response: &str) {
         let mut stream = self.stream;
         let said = async {
             stream.write_all(response.as_bytes()).await?;
             stream.shutdown().await?;
             // Closing with unread bytes would reset the connection and could take the answer
             // with it.
-            let mut rest = vec![0; 4096];
+            let mut rest = [0; 512];
             while stream.read(&mut rest).await? > 0 {}
             io::Result::Ok(())
         };
-        self.alarm.within(self.state.limits.closing, said).await;
+        let said = self.alarm.within(self.state.limits.closing, said);
+        kept(&mut self.opening, said).await;
     }
 }
 

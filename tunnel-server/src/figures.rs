@@ -217,7 +217,11 @@ impl Figures {
             &self.unaccepted,
         );
         count("messages", "Messages that were begun", &self.messages);
-        count("message_bytes", "Bytes of messages", &self.bytes);
+        count(
+            "message_bytes",
+            "Bytes of messages, as far as they were announced",
+            &self.bytes,
+        );
         registry.register("tunnel_ends", "Tunnels that ended", self.endings.clone());
         registry.register(
             "refusals",

@@ -41,18 +41,19 @@ impl FromStr for Node {
 /// Takes nothing that would mean something else in a configuration.
 fn parse_address(text: &str) -> Option<String> {
     let (host, port) = text.rsplit_once(':')?;
-    port.parse::<u16>().ok().filter(|port| *port > 0)?;
+    let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
+    let port = port.parse::<u16>().ok();
+    let port = port.filter(|port| is_number && *port > 0)?;
     let is_name = |host: &str| {
         let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
         !host.is_empty() && host.chars().all(allowed)
     };
-    let is_address = |host: &str| {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        bare.is_some_and(|bare| bare.parse::<std::net::Ipv6Addr>().is_ok())
-    };
-    (is_name(host) || is_address(host)).then(|| text.to_owned())
+    if is_name(host) {
+        return Some(format!("{}:{port}", host.to_ascii_lowercase()));
+    }
+    let bare = host.strip_prefix('[')?.strip_suffix(']')?;
+    let address = bare.parse::<std::net::Ipv6Addr>().ok()?;
+    Some(format!("[{address}]:{port}"))
 }
 
 /// What a balancer is to do.
@@ -204,6 +205,7 @@ mod tests {
             ("0a0b=10.0.0.7:8080", NodeError::Routing),
             ("0a0b0c=10.0.0.7", NodeError::Address),
             ("0a0b0c=10.0.0.7:0", NodeError::Address),
+            ("0a0b0c=a:+1", NodeError::Address),
             ("0a0b0c=:80", NodeError::Address),
             ("0a0b0c=::1:80", NodeError::Address),
             ("0a0b0c=a b:80", NodeError::Address),
@@ -217,8 +219,11 @@ mod tests {
     fn nodes_have_places_of_their_own() {
         let same = balancer(&["0a0b0c=a:1", "0A0B0C=b:1"]).configuration();
         assert_eq!(same, Err(BalancerError::SameRouting("0a0b0c".to_owned())));
-        let same = balancer(&["0a0b0c=a:1", "0a0b0d=a:1"]).configuration();
-        assert_eq!(same, Err(BalancerError::SameAddress("a:1".to_owned())));
+        for (one, other, told) in [("a:1", "A:01", "a:1"), ("[::1]:2", "[0:0::1]:2", "[::1]:2")] {
+            let nodes = [format!("0a0b0c={one}"), format!("0a0b0d={other}")];
+            let same = balancer(&nodes.each_ref().map(String::as_str)).configuration();
+            assert_eq!(same, Err(BalancerError::SameAddress(told.to_owned())));
+        }
         let text = balancer(&["0A0B0C=a:1", "0a0b0d=b:1"])
             .configuration()
             .unwrap();

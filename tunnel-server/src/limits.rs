@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::reader::{HELD, Rules};
 use crate::request::MAX_HEAD;
-use crate::side::{Side, Stream};
+use crate::side::{Side, Stream, TLS_BUFFER};
 use crate::tunnel::HEADS;
 
-/// Bytes that a TLS connection may hold: what rustls keeps of what was written and not taken, and a
-/// record each way.
-const TLS: usize = 64 * 1024 + 2 * 18 * 1024;
+/// Bytes that a TLS connection may hold: what is kept of what was written and not taken, once as it was
+/// written and once as it is to go out, and a record each way.
+const TLS: usize = 2 * TLS_BUFFER + 2 * 18 * 1024;
 
 /// Bounds that keep one peer from hurting the others.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! How the relay's allocator gives back what is free.
 //!
 //! A crowd of tunnels leaves holes, and between them what is still in use. The allocator of glibc
-//! keeps such holes for ever; jemalloc gives their pages back after a while (ADR 0008). Where
+//! keeps such holes for ever; jemalloc gives their pages back after a while (ADR 0009). Where
 //! another allocator is in use, nothing here has an effect.
 
 /// Milliseconds after which free memory goes back to the system.

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::frame::{FrameError, Head, Kind, MAX_HEAD, Written, unmask};
+use crate::frame::{FrameError, Head, Kind, MAX_CONTROL, MAX_HEAD, Written, unmask};
 
 /// A frame of up to so many bytes, head included, is passed on when it is whole. Of a longer one
 /// what was read goes on at once, as a fragment, so that nobody makes the relay keep more than this.
@@ -141,7 +141,12 @@ impl Reader {
             pass: BEFORE..BEFORE,
             payload: 0,
         };
-        taken.last = self.frames(&mut line, &mut taken.pong, rules).err();
+        let mut ping = None;
+        taken.last = self.frames(&mut line, &mut ping, rules).err();
+        taken.pong = ping.map(|Ping { bytes, length }| {
+            let head = Written::new(true, Kind::Pong, length);
+            [head.as_bytes(), bytes.get(..length).unwrap_or_default()].concat()
+        });
         taken.pass = line.pass;
         taken.payload = line.payload;
         taken
@@ -150,7 +155,7 @@ impl Reader {
     fn frames(
         &mut self,
         line: &mut Line<'_>,
-        pong: &mut Option<Vec<u8>>,
+        ping: &mut Option<Ping>,
         rules: &Rules,
     ) -> Result<(), Last> {
         if let Some(part) = self.part.take() {
@@ -174,7 +179,7 @@ impl Reader {
                 _ => line.at += length,
             }
             if head.kind.is_control() {
-                control(&head, line, pong)?;
+                control(&head, line, ping)?;
             } else {
                 self.begin(&head);
                 let part = Part {
@@ -198,7 +203,11 @@ impl Reader {
         if self.open.is_some() != (head.kind == Kind::Continuation) {
             return Err(Last::Broke(code::PROTOCOL));
         }
-        let message = self.open.unwrap_or_default().bytes + head.length;
+        let message = self
+            .open
+            .unwrap_or_default()
+            .bytes
+            .saturating_add(head.length);
         if message > rules.message_bytes {
             return Err(Last::Broke(code::SIZE));
         }
@@ -206,7 +215,7 @@ impl Reader {
             return Err(Last::Broke(code::PROTOCOL));
         }
         let more = self.open.is_none() && self.messages >= rules.messages;
-        if more || self.bytes + head.length > rules.bytes {
+        if more || self.bytes.saturating_add(head.length) > rules.bytes {
             return Err(Last::Broke(code::POLICY));
         }
         Ok(())
@@ -216,8 +225,9 @@ impl Reader {
         if self.open.is_none() {
             self.messages += 1;
         }
-        self.open.get_or_insert_default().bytes += head.length;
-        self.bytes += head.length;
+        let open = self.open.get_or_insert_default();
+        open.bytes = open.bytes.saturating_add(head.length);
+        self.bytes = self.bytes.saturating_add(head.length);
     }
 
     /// Passes on what is there of a frame, and keeps in mind what is not.
@@ -257,16 +267,25 @@ impl From<FrameError> for Last {
     }
 }
 
+/// What the newest ping said: where it lay other things are put.
+struct Ping {
+    bytes: [u8; MAX_CONTROL],
+    length: usize,
+}
+
 /// Takes a whole control frame whose payload is next.
-fn control(head: &Head, line: &mut Line<'_>, pong: &mut Option<Vec<u8>>) -> Result<(), Last> {
+fn control(head: &Head, line: &mut Line<'_>, ping: &mut Option<Ping>) -> Result<(), Last> {
     let length = usize::try_from(head.length).unwrap_or(0);
     line.unmask(length, head.mask);
     let payload = line.rest().get(..length).unwrap_or_default();
     match head.kind {
         Kind::Close => return Err(close(payload)),
         Kind::Ping => {
-            let head = Written::new(true, Kind::Pong, length);
-            *pong = Some([head.as_bytes(), payload].concat());
+            let mut bytes = [0; MAX_CONTROL];
+            if let Some(place) = bytes.get_mut(..length) {
+                place.copy_from_slice(payload);
+            }
+            *ping = Some(Ping { bytes, length });
         }
         _ => {}
     }

@@ -177,7 +177,7 @@ impl Server {
                     None => std::future::pending().await,
                 }
             } => {}
-            () = watch_files(self.certificate.as_deref()) => {}
+            () = watch_files(self.certificate.as_ref()) => {}
             () = async { stop.await; drain(&state).await } => {}
         }
     }
@@ -201,6 +201,7 @@ async fn accept(listener: &TcpListener, door: Door, state: &Arc<State>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
+            Err(error) if is_of_the_peer(&error) => continue,
             Err(error) => {
                 state.figures.unaccepted();
                 unaccepted.say(|| {
@@ -229,16 +230,31 @@ async fn accept(listener: &TcpListener, door: Door, state: &Arc<State>) {
     }
 }
 
+/// Whether a connection could not be accepted because it was gone already.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
 /// Uses a replaced certificate soon after it was replaced.
-async fn watch_files(certificate: Option<&Certificate>) {
+async fn watch_files(certificate: Option<&Arc<Certificate>>) {
     let Some(certificate) = certificate else {
         return std::future::pending().await;
     };
     loop {
         tokio::time::sleep(LOOK_AT_FILES).await;
-        if certificate.has_changed() {
-            read_again(certificate);
-        }
+        let certificate = Arc::clone(certificate);
+        let look = move || {
+            if certificate.has_changed() {
+                read_again(&certificate);
+            }
+        };
+        // A file system may be slow, and tunnels should not wait for it.
+        let _ = tokio::task::spawn_blocking(look).await;
     }
 }
 

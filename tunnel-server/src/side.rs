@@ -12,6 +12,10 @@ use tokio_rustls::server::TlsStream;
 use crate::frame::{Kind, MAX_CONTROL, Written};
 use crate::reader::{BEFORE, HELD, Reader, Rules, Taken};
 
+/// Bytes that a TLS stream may keep of what was written and that the peer does not take. While these
+/// go out, nothing tells that they do: so it must not take a slow peer long.
+pub const TLS_BUFFER: usize = 4 * 1024;
+
 /// Bytes that are read at once.
 const READ: usize = 16 * 1024;
 
@@ -92,6 +96,10 @@ pub struct Side<S> {
     pong: Option<Vec<u8>>,
     /// Whether the stream may still keep something of what was written.
     is_unflushed: bool,
+    /// Whether it could not be made to go out when that was tried last.
+    is_stalled: bool,
+    /// Whether a close frame was written, after which there is nothing to say.
+    is_closed: bool,
     /// Whether the peer sent something, or took what it had not taken, since this was last asked.
     lives: bool,
 }
@@ -112,6 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
             unwritten: Vec::new(),
             pong: None,
             is_unflushed: false,
+            is_stalled: false,
+            is_closed: false,
             lives: true,
         }
     }
@@ -131,9 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         self.reader.bytes()
     }
 
-    /// Whether the peer has not taken all that was written.
+    /// Whether the peer has not taken all that was written, as far as was looked.
     pub fn is_full(&self) -> bool {
-        !self.unwritten.is_empty()
+        !self.unwritten.is_empty() || self.is_unflushed
     }
 
     /// Whether the peer gave a sign of life since this was last asked.
@@ -177,8 +187,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
             self.unwritten = Vec::new();
         }
         if self.is_unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            if Pin::new(&mut self.stream).poll_flush(context)?.is_pending() {
+                self.is_stalled = true;
+                return Poll::Pending;
+            }
             self.is_unflushed = false;
+            // That something went out at once says nothing of the peer.
+            self.lives |= std::mem::take(&mut self.is_stalled);
         }
         Poll::Ready(Ok(()))
     }
@@ -226,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         let head = Written::new(true, Kind::Close, payload.len());
         self.unwritten.extend_from_slice(head.as_bytes());
         self.unwritten.extend_from_slice(payload);
-        self.pong = None;
+        (self.pong, self.is_closed) = (None, true);
     }
 
     /// Reads once, answers a ping, and gives what is to be passed on to `pass`.
@@ -263,6 +278,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 
     /// Answers a ping. A stream that fails here fails when it is read, too.
     fn answer(&mut self, pong: Vec<u8>, context: &mut Context<'_>) {
+        if self.is_closed {
+            return;
+        }
         if self.unwritten.is_empty() {
             let _ = self.write(&pong, context);
         } else {
@@ -291,5 +309,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
                 }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const RULES: Rules = Rules {
+        message_bytes: 1000,
+        messages: 1000,
+        bytes: 1000,
+    };
+
+    async fn read<S: AsyncRead + AsyncWrite + Unpin>(side: &mut Side<S>) {
+        let read = poll_fn(|context| side.poll_read(&RULES, context, |_, _| {}));
+        assert!(matches!(read.await, Read::Taken(_)));
+    }
+
+    #[tokio::test]
+    async fn pongs_that_find_no_place_do_not_pile_up_and_none_follows_a_close_frame() {
+        let (mut peer, stream) = duplex(64);
+        let mut side = Side::new(stream, Vec::new());
+        poll_fn(|context| Poll::Ready(side.write(&[b'x'; 100], context)))
+            .await
+            .unwrap();
+        assert!(side.is_full());
+        for number in 0..100 {
+            peer.write_all(&[0x89, 0x81, 0, 0, 0, 0, number])
+                .await
+                .unwrap();
+            read(&mut side).await;
+            assert_eq!(side.unwritten.len(), 36);
+        }
+        let mut heard = [0; 103];
+        let reading = peer.read_exact(&mut heard);
+        let flushing = poll_fn(|context| side.poll_flush(context));
+        let (read_all, flushed) = tokio::join!(reading, flushing);
+        read_all.unwrap();
+        flushed.unwrap();
+        assert_eq!(heard[100..], [0x8A, 1, 99]);
+        side.close(Some(1000));
+        peer.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+        read(&mut side).await;
+        poll_fn(|context| side.poll_flush(context)).await.unwrap();
+        drop(side);
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, [0x88, 2, 3, 0xE8]);
     }
 }

@@ -213,11 +213,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
         }
         if let Client::Here(client) = &mut self.client {
             let (phone, rules) = (&mut self.phone, limits.rules());
-            if let Poll::Ready(end) = pass(phone, client, &rules, context) {
+            let from_phone = pass(phone, client, &rules, context);
+            // A client that cannot be written to may have said its last word before.
+            if let Poll::Ready(end) = from_phone
+                && end != End::Unwritable
+            {
                 return Poll::Ready((end, true));
             }
-            if let Poll::Ready(end) = pass(client, phone, &rules, context) {
-                return Poll::Ready((end, false));
+            match (from_phone, pass(client, phone, &rules, context)) {
+                (Poll::Ready(end), Poll::Pending | Poll::Ready(End::Unwritable)) => {
+                    return Poll::Ready((end, true));
+                }
+                (_, Poll::Ready(end)) => {
+                    let last = match end {
+                        End::Unwritable => pass(phone, client, &rules, context),
+                        _ => Poll::Pending,
+                    };
+                    return Poll::Ready(match last {
+                        Poll::Ready(last) if last != End::Unwritable => (last, true),
+                        _ => (end, false),
+                    });
+                }
+                (Poll::Pending, Poll::Pending) => {}
             }
         }
         self.poll_time(context, alarm, limits)
@@ -267,7 +284,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
             Client::Awaited(_) => return,
         };
         let messages = u64::from(self.phone.messages()) + u64::from(messages);
-        self.tally.now(messages, self.phone.bytes() + bytes);
+        let bytes = self.phone.bytes().saturating_add(bytes);
+        self.tally.now(messages, bytes);
     }
 
     /// Sends the pings that are due. A side is not read, and so not heard, while the other takes
@@ -441,103 +459,4 @@ pub(crate) async fn depart<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    use super::*;
-    use crate::clock::Clock;
-
-    fn limits() -> Limits {
-        Limits {
-            unpaired: Duration::from_secs(5),
-            total: Duration::from_secs(100),
-            ping_every: Duration::from_secs(1),
-            closing: Duration::from_millis(100),
-            ..Limits::default()
-        }
-    }
-
-    /// A tunnel whose streams take so many bytes before they are full.
-    fn tunnel(capacity: usize) -> (DuplexStream, DuplexStream, impl Future<Output = Duration>) {
-        let (phone, phone_side) = duplex(capacity);
-        let (client, client_side) = duplex(capacity);
-        let (seat, receiver) = oneshot::channel();
-        let _ = seat.send(Side::new(client_side, Vec::new()));
-        let served = async move {
-            let limits = limits();
-            let clock = Clock::new(limits.tick());
-            let alarm = clock.alarm();
-            let figures = Arc::new(Figures::new());
-            let begin = Instant::now();
-            let phone = Side::new(phone_side, Vec::new());
-            let mut tunnel = Tunnel::new(phone, receiver, &alarm, &limits, &figures);
-            tokio::select! {
-                () = clock.run() => {}
-                () = tunnel.serve(&alarm, &limits) => {}
-            }
-            begin.elapsed()
-        };
-        (phone, client, served)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_phone_that_takes_no_ping_has_its_time_all_the_same() {
-        let (_phone, stream) = duplex(1);
-        let (_seat, client) = oneshot::channel();
-        let clock = Clock::new(limits().tick());
-        let alarm = clock.alarm();
-        let figures = Arc::new(Figures::new());
-        let limits = Limits {
-            unpaired: Duration::from_millis(2500),
-            ..limits()
-        };
-        let begin = Instant::now();
-        let phone = Side::new(stream, Vec::new());
-        let mut tunnel = Tunnel::new(phone, client, &alarm, &limits, &figures);
-        tokio::select! {
-            () = clock.run() => {}
-            () = tunnel.serve(&alarm, &limits) => {}
-        }
-        assert!(begin.elapsed() < Duration::from_secs(4));
-    }
-
-    /// A frame of a client, with a mask of zeros.
-    fn frame(length: u16) -> Vec<u8> {
-        let mut frame = vec![0x82, 0x80 | 126];
-        frame.extend(length.to_be_bytes());
-        frame.resize(frame.len() + 4 + usize::from(length), 0);
-        frame
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn two_that_only_send_are_both_found_out() {
-        let (mut phone, mut client, served) = tunnel(512);
-        let served = tokio::spawn(served);
-        let flood = frame(10_000).repeat(10);
-        let sent = join(phone.write_all(&flood), client.write_all(&flood)).await;
-        assert!(sent.0.is_err() && sent.1.is_err());
-        assert!(served.await.unwrap() < Duration::from_secs(10));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_slow_reader_is_not_held_for_gone() {
-        let (mut phone, mut client, served) = tunnel(512);
-        let served = tokio::spawn(served);
-        let sent = Arc::new(frame(30_000));
-        let sending = tokio::spawn(async move {
-            phone.write_all(&sent).await.unwrap();
-            phone
-        });
-        let mut read = 0;
-        let mut buffer = [0; 1000];
-        while read < 30_000 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            read += client.read(&mut buffer).await.unwrap();
-        }
-        assert!(!served.is_finished());
-        drop((sending.await.unwrap(), client));
-        served.await.unwrap();
-    }
-}
+mod tests;

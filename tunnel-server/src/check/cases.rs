@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use handfast_proto::hybrid::tunnel::{RoutingId, SUBPROTOCOL, TunnelId, connect_path, new_path};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::http::header;
 
-use super::Finding;
 use super::link::{Link, milliseconds, took};
 use super::peer::{NotOpened, NotReceived, Peer, fresh};
+use super::{Finding, PATIENCE};
 
 type Seen = Result<Finding, Finding>;
 
@@ -154,12 +155,15 @@ impl End<'_> {
             when,
             wanted,
         } = self;
-        let told = loop {
-            match peer.receive().await {
-                Ok(_) => {}
-                Err(told) => break told,
+        let told = async {
+            loop {
+                if let Err(told) = peer.receive().await {
+                    return told;
+                }
             }
         };
+        let told = timeout(PATIENCE, told).await;
+        let told = told.unwrap_or(NotReceived::Silence);
         let time = took(begin);
         match told {
             NotReceived::Closed(code) if wanted.is_none() || code == wanted => Finding::good(
@@ -443,7 +447,7 @@ pub(super) async fn idle(link: &Link, time: Duration) -> Finding {
                 came = client.listen() => came,
             }
         };
-        match tokio::time::timeout(time, came).await {
+        match timeout(time, came).await {
             Err(_) => {}
             Ok(Ok(_)) => return Err(Finding::bad(ABOUT, "a message comes", "Nobody sent it.")),
             Ok(Err(end)) => return Err(Finding::bad(ABOUT, end.words(), "")),

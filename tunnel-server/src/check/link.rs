@@ -21,8 +21,14 @@ use tokio_rustls::client::TlsStream;
 use super::peer::printable;
 use super::{Finding, PATIENCE, Target};
 
+/// Bytes of an answer that is read for what comes along with it.
+const ENOUGH: u64 = 64 * 1024;
+
 /// How long a certificate should still be valid.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Addresses that are tried; more than that no relay needs.
+const MOST_ADDRESSES: usize = 8;
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -37,6 +43,7 @@ pub(super) async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Finding>
             let mut found: Vec<_> = found.collect();
             found.sort_unstable();
             found.dedup();
+            found.truncate(MOST_ADDRESSES);
             match found.is_empty() {
                 true => Err(Finding::bad(ABOUT, "the name has no address", HINT)),
                 false => Ok(found),
@@ -235,6 +242,7 @@ impl Link {
         );
         first.write_all(request.as_bytes()).await.ok()?;
         let mut answer = Vec::new();
+        let mut first = first.take(ENOUGH);
         let _ = timeout(PATIENCE, first.read_to_end(&mut answer)).await;
         let second = self.shake_hands(config).await.ok()?;
         let resumed = second.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);

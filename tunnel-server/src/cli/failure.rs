@@ -34,6 +34,10 @@ pub(super) enum CliError {
     )]
     NotPassed,
     #[error(
+        "The service manager has passed {0} sockets, and the relay listens to one.\nGive the socket unit one ListenStream; [::]:443 is for IPv4, too."
+    )]
+    SeveralPassed(usize),
+    #[error(
         "{0} is no relay's name: such a name comes out of a number.\nSearch one that can be registered with --search."
     )]
     NoDomain(String),

@@ -152,7 +152,11 @@ impl Listen {
         match self {
             Self::At(address) => Ok(Place::Address(address)),
             Self::Passed => {
-                let passed = listenfd::ListenFd::from_env().take_tcp_listener(0);
+                let mut passed = listenfd::ListenFd::from_env();
+                if passed.len() > 1 {
+                    return Err(CliError::SeveralPassed(passed.len()));
+                }
+                let passed = passed.take_tcp_listener(0);
                 let passed = passed.ok().flatten().ok_or(CliError::NotPassed)?;
                 Ok(Place::Socket(passed))
             }
@@ -226,7 +230,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         .on_thread_start(memory::thread_starts)
         .build()
         .map_err(CliError::Start)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let listener = place.open()?;
         let watch = match serve.watch {
             Some(address) => Some(bind("--watch", address)?),
@@ -257,7 +261,10 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
             } => {}
         }
         Ok(())
-    })
+    });
+    // Whatever still waits for a file must not be waited for.
+    runtime.shutdown_background();
+    served
 }
 
 fn configure(serve: &Serve, address: SocketAddr) -> Result<Config, CliError> {
@@ -360,7 +367,8 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.hang_up.recv() => {
                     if let Some(certificate) = &self.certificate {
-                        read_again(certificate);
+                        let certificate = std::sync::Arc::clone(certificate);
+                        tokio::task::spawn_blocking(move || read_again(&certificate));
                     }
                 }
             }

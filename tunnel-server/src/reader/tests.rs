@@ -154,6 +154,33 @@ fn a_ping_in_the_middle_of_a_message_is_answered_and_the_message_goes_on() {
 }
 
 #[test]
+fn parts_with_nothing_in_them_are_not_passed_on() {
+    let bytes = [
+        masked(0x02, b"be"),
+        masked(0x00, b"").repeat(1000),
+        masked(0x80, b"gin"),
+    ]
+    .concat();
+    let mut buffer = [vec![0; BEFORE], bytes.clone()].concat();
+    let taken = Reader::default().take(&mut buffer, bytes.len(), &RULES);
+    assert_eq!(&buffer[taken.pass], b"\x02\x02be\x80\x03gin");
+}
+
+#[test]
+fn of_many_pings_the_last_is_answered() {
+    let bytes = [
+        masked(0x89, b"first"),
+        masked(0x82, &[7; 300]),
+        masked(0x89, b"second"),
+        masked(0x82, &[8; 300]),
+    ]
+    .concat();
+    let mut buffer = [vec![0; BEFORE], bytes.clone()].concat();
+    let taken = Reader::default().take(&mut buffer, bytes.len(), &RULES);
+    assert_eq!(taken.pong.unwrap(), b"\x8A\x06second");
+}
+
+#[test]
 fn what_came_early_counts_with_the_first_look() {
     let mut reader = Reader::with(masked(0x82, b"early"));
     let mut buffer = vec![0; reader.place()];

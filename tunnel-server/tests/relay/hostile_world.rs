@@ -237,3 +237,18 @@ async fn who_is_there_when_a_busy_relay_is_stopped_may_stay_and_the_last_turns_o
     let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_warning_that_nobody_hears_ends_no_tunnel() {
+    let arguments = ["-vv", "serve", "--listen", "127.0.0.1:0"];
+    let (mut child, port, errors) = start_heard("ulimit -n 64", &arguments).await;
+    let canary = Canary::of(port).await;
+    drop(errors);
+    let silent = join_all((0..100).map(|_| connect(port))).await;
+    let mut silent: FuturesUnordered<_> = silent.into_iter().map(hung_up).collect();
+    let gone = timeout(PATIENCE, silent.by_ref().take(40).count());
+    assert_eq!(gone.await.expect("the silent are let go"), 40);
+    assert!(child.try_wait().unwrap().is_none());
+    drop(silent);
+    canary.end("warnings that nobody hears").await;
+}

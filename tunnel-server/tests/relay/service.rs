@@ -6,12 +6,14 @@ use std::process::Stdio;
 use futures_util::SinkExt;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixDatagram};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 #[cfg(target_os = "linux")]
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{PATIENCE, Relay, Socket, TUNNEL, binary, bytes};
+#[cfg(target_os = "linux")]
+use crate::harness::TUNNEL;
+use crate::harness::{PATIENCE, Relay, binary, bytes};
 #[cfg(target_os = "linux")]
 use crate::program::start_heard;
 use crate::program::{port, signal, start_with};
@@ -61,36 +63,67 @@ async fn a_socket_that_was_not_passed_is_missed() {
     assert!(said.contains("passed no TCP socket"), "{said}");
 }
 
-/// Opens a path as a proxy does that calls for this address.
-async fn open_for(relay: &Relay, source: [u8; 4], path: &str) -> Result<Socket, u16> {
-    let mut stream = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
-    let header = [
-        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C",
-        &source[..],
-        &[198, 51, 100, 1, 0x30, 0x39, 1, 187],
-    ];
-    stream.write_all(&header.concat()).await.unwrap();
-    let opened = relay.open_over(stream, path).await;
-    opened.map(|(socket, _)| socket)
+/// What a proxy says before all else, when it calls for this address, or for nobody.
+fn header(source: Option<[u8; 4]>) -> Vec<u8> {
+    let signature = b"\r\n\r\n\0\r\nQUIT\n";
+    match source {
+        Some(source) => [
+            &signature[..],
+            b"\x21\x11\0\x0C",
+            &source,
+            &[198, 51, 100, 1, 0x30, 0x39, 1, 187],
+        ]
+        .concat(),
+        None => [&signature[..], b"\x20\x00\0\0"].concat(),
+    }
+}
+
+/// Connects as a proxy that calls for this address.
+async fn connect_for(port: u16, source: Option<[u8; 4]>) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(&header(source)).await.unwrap();
+    stream
+}
+
+/// A relay that only proxies reach, which speak the PROXY protocol.
+async fn behind_proxies(arguments: &[&str]) -> (Child, Relay) {
+    let usual = ["serve", "--listen", "127.0.0.1:0", "--proxy-protocol"];
+    let (child, said) = start_with(":", &[&usual[..], arguments].concat(), 1).await;
+    (child, Relay::of_program(port(&said[0])))
 }
 
 #[tokio::test]
 async fn a_proxy_that_passes_bytes_on_says_for_whom_it_calls() {
-    let arguments = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--proxy-protocol",
-        "--tunnels-per-address",
-        "1",
-    ];
-    let (_child, said) = start_with(":", &arguments, 1).await;
-    let relay = Relay::of_program(port(&said[0]));
-    let path = |first: &str| format!("/cable/new/{}", TUNNEL.replace("DE", first));
-    let _first = open_for(&relay, [192, 0, 2, 7], &path("01")).await.unwrap();
-    let second = open_for(&relay, [192, 0, 2, 7], &path("02")).await;
-    assert_eq!(second.err(), Some(429));
-    let _other = open_for(&relay, [192, 0, 2, 8], &path("03")).await.unwrap();
+    let (_child, relay) = behind_proxies(&["--tunnels-per-address", "1"]).await;
+    let mut held = Vec::new();
+    let first = Some([192, 0, 2, 7]);
+    for (number, source, wanted) in [
+        (1, first, None),
+        (2, first, Some(429)),
+        (3, Some([192, 0, 2, 8]), None),
+        // For nobody: then it is the proxy's own account, and nobody else's.
+        (4, None, None),
+        (5, None, Some(429)),
+    ] {
+        let stream = connect_for(relay.port, source).await;
+        let path = format!("/cable/new/{number:032X}");
+        let opened = relay.open_over(stream, &path).await;
+        assert_eq!(opened.as_ref().err(), wanted.as_ref(), "{number}");
+        held.extend(opened);
+    }
+    // What a client adds is only its own word.
+    let mut liar = connect_for(relay.port, None).await;
+    let request = format!(
+        "GET /cable/new/{:032X} HTTP/1.1\r\nX-Forwarded-For: 192.0.2.9\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: fido.cable\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        6
+    );
+    liar.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = timeout(PATIENCE, liar.read_exact(&mut answer));
+    read.await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
     // Who does not say it is not served.
     let mut silent = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
     let _ = silent.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await;
@@ -99,6 +132,29 @@ async fn a_proxy_that_passes_bytes_on_says_for_whom_it_calls() {
         .await
         .unwrap();
     assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn who_is_silent_behind_a_proxy_has_the_places_of_his_own_address() {
+    let limits = ["--openings", "8", "--openings-per-address", "4"];
+    let (_child, relay) = behind_proxies(&limits).await;
+    let mut slow = connect_for(relay.port, Some([192, 0, 2, 99])).await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(connect_for(relay.port, Some([192, 0, 2, 1])).await);
+    }
+    // All but the last four have lost their places by now, and none of the others has.
+    for stream in silent.iter_mut().take(36) {
+        let read = timeout(PATIENCE, stream.read_u8()).await.unwrap();
+        assert!(read.is_err());
+    }
+    slow.write_all(b"GET /healthz HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    let read = timeout(PATIENCE, slow.read_exact(&mut answer));
+    read.await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
 }
 
 /// Plays a tunnel and some that are refused, and returns all that the log says of it.
