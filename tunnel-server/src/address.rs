@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, which is what a household gets.
+/// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, of which a household has one at
+/// least.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Source(IpAddr);
 
