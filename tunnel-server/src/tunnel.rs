@@ -213,28 +213,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Tunnel<S> {
         }
         if let Client::Here(client) = &mut self.client {
             let (phone, rules) = (&mut self.phone, limits.rules());
-            let from_phone = pass(phone, client, &rules, context);
-            // A client that cannot be written to may have said its last word before.
-            if let Poll::Ready(end) = from_phone
-                && end != End::Unwritable
-            {
-                return Poll::Ready((end, true));
-            }
-            match (from_phone, pass(client, phone, &rules, context)) {
-                (Poll::Ready(end), Poll::Pending | Poll::Ready(End::Unwritable)) => {
-                    return Poll::Ready((end, true));
-                }
-                (_, Poll::Ready(end)) => {
-                    let last = match end {
-                        End::Unwritable => pass(phone, client, &rules, context),
-                        _ => Poll::Pending,
-                    };
-                    return Poll::Ready(match last {
-                        Poll::Ready(last) if last != End::Unwritable => (last, true),
-                        _ => (end, false),
-                    });
-                }
-                (Poll::Pending, Poll::Pending) => {}
+            if let Poll::Ready(end) = exchange(phone, client, &rules, context) {
+                return Poll::Ready(end);
             }
         }
         self.poll_time(context, alarm, limits)
@@ -355,6 +335,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Awaited<S> {
         } else {
             ended(&taken)
         })
+    }
+}
+
+/// Passes messages both ways. Who cannot be written to may have said a last word before, and that counts
+/// more.
+fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    phone: &mut Side<S>,
+    client: &mut Side<S>,
+    rules: &Rules,
+    context: &mut Context<'_>,
+) -> Poll<(End, bool)> {
+    let is_word = |end: &Poll<End>| matches!(end, Poll::Ready(end) if *end != End::Unwritable);
+    let mut there = pass(phone, client, rules, context);
+    let mut back = Poll::Pending;
+    if !is_word(&there) {
+        back = pass(client, phone, rules, context);
+    }
+    if back == Poll::Ready(End::Unwritable) {
+        there = pass(phone, client, rules, context);
+    }
+    match (there, back) {
+        (Poll::Ready(end), _) if end != End::Unwritable => Poll::Ready((end, true)),
+        (_, Poll::Ready(end)) => Poll::Ready((end, false)),
+        (Poll::Ready(end), _) => Poll::Ready((end, true)),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
     }
 }
 
