@@ -348,6 +348,15 @@ fn malformed_unknown_and_oversized_requests_get_their_status() {
         (vec![0x0b, 0xa0], Status::INVALID_LENGTH),
         (vec![0x01, 0xff], Status::INVALID_CBOR),
         (vec![0x02, 0xa0], Status::MISSING_PARAMETER),
+        // Maps in maps: four are taken, five are not.
+        (
+            [&[0x02][..], &[0xa1, 0x04].repeat(3), &[0xa0]].concat(),
+            Status::MISSING_PARAMETER,
+        ),
+        (
+            [&[0x02][..], &[0xa1, 0x04].repeat(4), &[0xa0]].concat(),
+            Status::INVALID_CBOR,
+        ),
         (vec![0x01; 70_000], Status::REQUEST_TOO_LARGE),
         (vec![0x50, 0xa1, 0x01, 0x01], Status::OTHER),
     ] {
@@ -471,4 +480,130 @@ fn only_a_tool_for_tests_deletes_everything() {
         assert_eq!(status, Status::NO_CREDENTIALS);
     }
     phone.create(&create(b"ana"));
+}
+
+/// A request's extensions with salts of these bytes.
+fn salted(prf: Map) -> Map {
+    Map::new().with("prf", prf)
+}
+
+fn salts(byte: u8) -> Map {
+    Map::new().with("first", [byte; 32])
+}
+
+/// The first result of a response's unsigned outputs.
+fn first_result(outputs: &Map) -> Option<Vec<u8>> {
+    let results = outputs.text("prf")?.as_map()?.text("results")?.as_map()?;
+    Some(results.text("first")?.as_bytes()?.to_vec())
+}
+
+impl Phone {
+    fn create_with(&mut self, extensions: Map, person: &mut Scripted) -> make_credential::Response {
+        let request = make_credential::Request {
+            extensions,
+            user_verification: None,
+            ..create(b"ana")
+        };
+        let reply = self.ask(&request.encode(), person);
+        make_credential::Response::parse(split_reply(&reply).unwrap()).unwrap()
+    }
+
+    fn get_with(
+        &mut self,
+        allow: &[CredentialId],
+        extensions: Map,
+        person: &mut Scripted,
+    ) -> get_assertion::Response {
+        let request = get_assertion::Request {
+            extensions,
+            user_verification: None,
+            ..get(allow)
+        };
+        let reply = self.ask(&request.encode(), person);
+        get_assertion::Response::parse(split_reply(&reply).unwrap()).unwrap()
+    }
+}
+
+fn unverified() -> Scripted {
+    answering(|_| Answer::Approved {
+        account: 0,
+        verified: false,
+    })
+}
+
+#[test]
+fn a_passkey_makes_the_same_secret_of_the_same_salt_and_nobody_else_does() {
+    let mut phone = Phone::new(true);
+    let eval = || salted(Map::new().with("eval", salts(1)));
+    let made = phone.create_with(eval(), &mut approving());
+    let data = AuthenticatorData::parse(&made.auth_data).unwrap();
+    assert!(
+        data.extensions.is_none(),
+        "no secret is where the site reads"
+    );
+    let secret = first_result(&made.unsigned_extensions).unwrap();
+    let ana = id(&data);
+    let again = phone.get_with(&[], eval(), &mut approving());
+    assert_eq!(
+        first_result(&again.unsigned_extensions),
+        Some(secret.clone())
+    );
+    let other = salted(Map::new().with("eval", salts(2)));
+    let other = phone.get_with(&[], other, &mut approving());
+    assert_ne!(first_result(&other.unsigned_extensions).unwrap(), secret);
+
+    // The salts of its own go before those for all, and those of others are nothing to it.
+    let own = |of: &CredentialId| {
+        let entry = Map::new().with(of.as_bytes(), salts(1));
+        salted(
+            Map::new()
+                .with("eval", salts(2))
+                .with("evalByCredential", entry),
+        )
+    };
+    let stranger = CredentialId::from_bytes(&[9; 32]).unwrap();
+    let named = phone.get_with(std::slice::from_ref(&ana), own(&ana), &mut approving());
+    assert_eq!(
+        first_result(&named.unsigned_extensions),
+        Some(secret.clone())
+    );
+    let named = phone.get_with(&[ana], own(&stranger), &mut approving());
+    assert_ne!(first_result(&named.unsigned_extensions).unwrap(), secret);
+
+    let mut another = Phone::new(true);
+    let made = another.create_with(eval(), &mut approving());
+    assert_ne!(first_result(&made.unsigned_extensions).unwrap(), secret);
+}
+
+#[test]
+fn secrets_are_only_for_who_verified_himself_and_only_if_they_are_asked_for() {
+    let mut phone = Phone::new(true);
+    let eval = || salted(Map::new().with("eval", salts(1)));
+    let enabled = |response: &make_credential::Response| {
+        let prf = response.unsigned_extensions.text("prf")?.as_map()?;
+        prf.text("enabled")?.as_bool()
+    };
+    let made = phone.create_with(eval(), &mut unverified());
+    assert_eq!(enabled(&made), Some(true));
+    assert!(first_result(&made.unsigned_extensions).is_none());
+    let got = phone.get_with(&[], eval(), &mut unverified());
+    assert!(got.unsigned_extensions.is_empty());
+    let made = phone.create_with(salted(Map::new()), &mut approving());
+    assert_eq!(enabled(&made), Some(true));
+    assert!(first_result(&made.unsigned_extensions).is_none());
+    for extensions in [Map::new(), salted(Map::new().with("eval", true))] {
+        let made = phone.create_with(extensions.clone(), &mut approving());
+        assert!(made.unsigned_extensions.is_empty());
+        let got = phone.get_with(&[], extensions, &mut approving());
+        assert!(got.unsigned_extensions.is_empty());
+    }
+    // Made without being asked, it can all the same.
+    let mut person = approving();
+    let got = phone.get_with(&[], eval(), &mut person);
+    assert!(first_result(&got.unsigned_extensions).is_some());
+    assert!(
+        person.asked[0].contains("shares_secret: true"),
+        "{:?}",
+        person.asked
+    );
 }

@@ -14,6 +14,7 @@ use handfast_authenticator::device::{
 use handfast_authenticator::passphrase::{Passphrase, StretchError, Stretching};
 use handfast_authenticator::vault::{InitOptions, Passkey, Vault, VaultError};
 use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::extension::prf::Seeds;
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use handfast_proto::trust::DeviceName;
 use rand_core::OsRng;
@@ -328,5 +329,30 @@ fn only_their_owner_can_read_the_files() {
         if metadata.is_dir() {
             paths.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
         }
+    }
+}
+
+#[test]
+fn the_seeds_of_a_passkey_are_kept_and_one_that_has_none_gets_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut vault = init(folder);
+    let seeds = Seeds::generate(&mut OsRng);
+    let bytes = seeds.as_bytes().to_vec();
+    let mut with = passkey(1, b"ana", 10);
+    with.prf = Some(seeds);
+    vault.store(with).unwrap();
+    vault.store(passkey(2, b"ben", 10)).unwrap();
+    let vault = open(folder);
+    let kept = |id: u8| {
+        let id = CredentialId::from_bytes(&[id; 32]).unwrap();
+        let seeds = vault.passkey(&id).unwrap().prf.as_ref();
+        seeds.map(|seeds| seeds.as_bytes().to_vec())
+    };
+    assert_eq!(kept(1), Some(bytes.clone()));
+    assert_eq!(kept(2), None);
+    for file in files(folder) {
+        let content = fs::read(file).unwrap();
+        assert!(!content.windows(64).any(|part| part == bytes), "in clear");
     }
 }

@@ -1,7 +1,6 @@
 use handfast_proto::auth_data::AuthenticatorData;
-use handfast_proto::cbor::Map;
 use handfast_proto::ctap2::{Status, UserEntity, get_assertion};
-use handfast_proto::extension::{Prepared, cmtg_key};
+use handfast_proto::extension::{Answered, cmtg_key, prf};
 use handfast_proto::ids::CredentialId;
 
 use super::{Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
@@ -40,14 +39,19 @@ impl Authenticator {
             })
             .collect();
         let wants_key = cmtg_key::requested(&request.extensions);
+        let prf = prf::Request::parse(&request.extensions);
         let prompt = Prompt::SignIn {
             rp_id,
             accounts,
             shares_group_key: wants_key,
+            shares_secret: prf.as_ref().is_some_and(prf::Request::evaluates),
         };
         let (chosen, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
         let chosen = found.get(chosen).ok_or(Status::OPERATION_DENIED)?;
-        self.assert(request, chosen, wants_key, verified, turn)
+        // Secrets are only for who verified himself.
+        let prf = prf.filter(|_| verified);
+        let (wanted, chosen) = ((wants_key, prf), chosen.clone());
+        self.assert(request, &chosen, &wanted, verified, turn)
     }
 
     fn candidates(&self, request: &get_assertion::Request) -> Vec<CredentialId> {
@@ -73,7 +77,7 @@ impl Authenticator {
         &mut self,
         request: &get_assertion::Request,
         id: &CredentialId,
-        wants_key: bool,
+        (wants_key, prf): &(bool, Option<prf::Request>),
         verified: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
@@ -87,18 +91,22 @@ impl Authenticator {
             display_name: passkey.display_name.clone().filter(|_| verified),
         };
         let algorithm = key.algorithm();
-        let group_key = self.group_key(wants_key, &tuple, algorithm, turn);
-        let signer = group_key.and_then(|key| group::key(&self.device, key));
-        let prepared = signer.and_then(|signer| cmtg_key::prepare(algorithm, true, signer));
-        let extensions = prepared
+        let seeds = passkey.prf.as_ref();
+        let prf = prf
             .as_ref()
-            .map(|prepared| Map::new().with(cmtg_key::NAME, prepared.signed_output()));
-        let flags = self.flags(verified);
-        let auth_data = AuthenticatorData::build(request.rp_id.hash(), flags, 0, None, extensions);
-        let unsigned = prepared.map(|prepared| {
-            let output = prepared.finish(auth_data.as_bytes(), &request.client_data_hash);
-            Map::new().with(cmtg_key::NAME, output)
-        });
+            .and_then(|request| prf::prepare(request, id, seeds?));
+        let group_key = self.group_key(*wants_key, &tuple, algorithm, turn);
+        let signer = group_key.and_then(|key| group::key(&self.device, key));
+        let mut answered = Answered::default();
+        if let Some(prepared) = signer.and_then(|key| cmtg_key::prepare(algorithm, true, key)) {
+            answered.push(prepared);
+        }
+        if let Some(prepared) = prf {
+            answered.push(prepared);
+        }
+        let (hash, flags) = (request.rp_id.hash(), self.flags(verified));
+        let auth_data = AuthenticatorData::build(hash, flags, 0, None, answered.signed_outputs());
+        let unsigned = answered.finish(auth_data.as_bytes(), &request.client_data_hash);
         let signed = [auth_data.as_bytes(), &request.client_data_hash.0].concat();
         let signature = key.sign(&signed);
         if let Some(key) = group_key {
@@ -112,7 +120,7 @@ impl Authenticator {
             user: Some(user),
             number_of_credentials: None,
             user_selected: (!request.has_allow_list).then_some(true),
-            unsigned_extensions: unsigned.unwrap_or_default(),
+            unsigned_extensions: unsigned,
         };
         Ok(response.encode())
     }

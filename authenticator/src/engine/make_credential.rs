@@ -1,14 +1,21 @@
 use handfast_proto::auth_data::{AttestedCredential, AuthenticatorData, Flags};
-use handfast_proto::cbor::Map;
 use handfast_proto::cose::{Algorithm, SigningKey};
 use handfast_proto::ctap2::{Status, make_credential, truncate_name};
-use handfast_proto::extension::{Prepared, cmtg_key};
+use handfast_proto::extension::{Answered, cmtg_key, prf};
 use handfast_proto::ids::CredentialId;
 
 use super::attestation::Attestation;
 use super::{AAGUID, Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
 use crate::group;
 use crate::vault::Passkey;
+
+/// What a request and a person's answer to it come to.
+struct Wanted {
+    algorithm: Algorithm,
+    group_key: bool,
+    prf: Option<prf::Request>,
+    verified: bool,
+}
 
 impl Authenticator {
     /// authenticatorMakeCredential (CTAP 2.3 §6.1.2).
@@ -47,24 +54,35 @@ impl Authenticator {
             return Err(Status::CREDENTIAL_EXCLUDED.into());
         }
         let wants_key = cmtg_key::requested(&request.extensions);
+        let prf = prf::Request::parse(&request.extensions);
         let user = &request.user;
         let prompt = Prompt::Create {
             rp_id,
             account: Account::new(user.name.as_deref(), user.display_name.as_deref()),
             shares_group_key: wants_key,
+            shares_secret: prf.as_ref().is_some_and(prf::Request::evaluates),
         };
         let (_, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
-        self.create(request, algorithm, wants_key, verified, turn)
+        let wanted = Wanted {
+            algorithm,
+            group_key: wants_key,
+            prf,
+            verified,
+        };
+        self.create(request, &wanted, turn)
     }
 
     fn create(
         &mut self,
         request: &make_credential::Request,
-        algorithm: Algorithm,
-        wants_key: bool,
-        verified: bool,
+        wanted: &Wanted,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
+        let Wanted {
+            algorithm,
+            verified,
+            ..
+        } = *wanted;
         let key = SigningKey::generate(algorithm, turn.rng);
         let mut id = [0; 32];
         turn.rng.fill_bytes(&mut id);
@@ -76,27 +94,38 @@ impl Authenticator {
             .map_err(Refused::storage)?;
         passkey.user_name = name(&user.name);
         passkey.display_name = name(&user.display_name);
+        let seeds = prf::Seeds::generate(turn.rng);
+        let prf = wanted
+            .prf
+            .as_ref()
+            .map(|request| prf::prepare_new(request, &seeds, verified));
+        passkey.prf = Some(seeds);
         self.vault.store(passkey).map_err(Refused::storage)?;
 
         let tuple = tuple(rp_id, &id, &user.id);
-        let group_key = self.group_key(wants_key, &tuple, algorithm, turn);
+        let group_key = self.group_key(wanted.group_key, &tuple, algorithm, turn);
         let signer = group_key.and_then(|key| group::key(&self.device, key));
-        let prepared = signer.and_then(|signer| cmtg_key::prepare(algorithm, true, signer));
-        let extensions = prepared
-            .as_ref()
-            .map(|prepared| Map::new().with(cmtg_key::NAME, prepared.signed_output()));
+        let mut answered = Answered::default();
+        if let Some(prepared) = signer.and_then(|key| cmtg_key::prepare(algorithm, true, key)) {
+            answered.push(prepared);
+        }
+        if let Some(prepared) = prf {
+            answered.push(prepared);
+        }
         let attested = AttestedCredential {
             aaguid: AAGUID,
             credential_id: id,
             public_key: key.public_key().as_bytes().to_vec(),
         };
         let flags = self.flags(verified);
-        let auth_data =
-            AuthenticatorData::build(rp_id.hash(), flags, 0, Some(attested), extensions);
-        let unsigned = prepared.map(|prepared| {
-            let output = prepared.finish(auth_data.as_bytes(), &request.client_data_hash);
-            Map::new().with(cmtg_key::NAME, output)
-        });
+        let auth_data = AuthenticatorData::build(
+            rp_id.hash(),
+            flags,
+            0,
+            Some(attested),
+            answered.signed_outputs(),
+        );
+        let unsigned = answered.finish(auth_data.as_bytes(), &request.client_data_hash);
         if let Some(key) = group_key {
             let Self { vault, device } = self;
             group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
@@ -108,7 +137,7 @@ impl Authenticator {
             format: attestation.format().to_owned(),
             auth_data: auth_data.as_bytes().to_vec(),
             statement,
-            unsigned_extensions: unsigned.unwrap_or_default(),
+            unsigned_extensions: unsigned,
         };
         Ok(response.encode())
     }

@@ -9,7 +9,7 @@ mod reset;
 
 use handfast_proto::cose::{Algorithm, KeyId};
 use handfast_proto::ctap2::{Command, Status, command, get_info};
-use handfast_proto::extension::cmtg_key;
+use handfast_proto::extension::{cmtg_key, prf};
 use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
 use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
 use rand_core::CryptoRngCore;
@@ -118,7 +118,7 @@ impl Authenticator {
         let text = |text: &str| text.to_owned();
         get_info::Response {
             versions: vec![text("FIDO_2_0"), text("FIDO_2_1"), text(SUPPORT_VERSION)],
-            extensions: vec![text(cmtg_key::NAME)],
+            extensions: vec![text(cmtg_key::NAME), text(prf::NAME)],
             aaguid: AAGUID,
             options: vec![(text("rk"), true), (text("uv"), self.can_verify(computer))],
             transports: vec![text("hybrid"), text("internal")],

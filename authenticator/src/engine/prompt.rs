@@ -71,6 +71,8 @@ pub enum Prompt<'a> {
         account: Account,
         /// Whether the site gets a trust-group key.
         shares_group_key: bool,
+        /// Whether the site gets a secret that the passkey makes.
+        shares_secret: bool,
     },
     /// The account has a passkey here already; the site will be told so.
     Excluded {
@@ -104,6 +106,8 @@ pub enum Prompt<'a> {
         accounts: Vec<Account>,
         /// Whether the site gets a trust-group key.
         shares_group_key: bool,
+        /// Whether the site gets a secret that the passkey makes.
+        shares_secret: bool,
     },
 }
 

@@ -260,26 +260,37 @@ fn described(account: &Account) -> String {
 }
 
 fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
-    let shared = |shares: &bool| match shares {
-        true => "\nThe site also gets the key of your trust group for this passkey.",
-        false => "",
+    let shared = |key: &bool, secret: &bool| {
+        let key = match key {
+            true => "\nThe site also gets the key of your trust group for this passkey.",
+            false => "",
+        };
+        let secret = match secret {
+            true => {
+                "\nThe site also gets a secret that only this passkey makes, as for encrypting."
+            }
+            false => "",
+        };
+        format!("{key}{secret}")
     };
     match prompt {
         Prompt::Create {
             rp_id,
             account,
             shares_group_key,
+            shares_secret,
         } => format!(
             "{}\nMake a passkey for this site, for {}?\n{}{}",
             frame(rp_id.as_str()),
             described(account),
             who_asks(computer),
-            shared(shares_group_key)
+            shared(shares_group_key, shares_secret)
         ),
         Prompt::SignIn {
             rp_id,
             accounts,
             shares_group_key,
+            shares_secret,
         } => {
             let list = match accounts.as_slice() {
                 [account] => format!("Sign in to this site as {}?", described(account)),
@@ -290,7 +301,7 @@ fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
                     },
                 ),
             };
-            let (who, shared) = (who_asks(computer), shared(shares_group_key));
+            let (who, shared) = (who_asks(computer), shared(shares_group_key, shares_secret));
             format!("{}\n{list}\n{who}{shared}", frame(rp_id.as_str()))
         }
         Prompt::Excluded { rp_id } => format!(
@@ -342,18 +353,20 @@ fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
             rp_id,
             account,
             shares_group_key,
+            shares_secret,
         } => json!({
             "kind": "create", "rp_id": rp_id.as_str(), "account": described(account),
-            "shares_group_key": shares_group_key,
+            "shares_group_key": shares_group_key, "shares_secret": shares_secret,
         }),
         Prompt::SignIn {
             rp_id,
             accounts,
             shares_group_key,
+            shares_secret,
         } => json!({
             "kind": "sign-in", "rp_id": rp_id.as_str(),
             "accounts": accounts.iter().map(described).collect::<Vec<_>>(),
-            "shares_group_key": shares_group_key,
+            "shares_group_key": shares_group_key, "shares_secret": shares_secret,
         }),
         Prompt::Excluded { rp_id } => json!({"kind": "excluded", "rp_id": rp_id.as_str()}),
         Prompt::Select => json!({"kind": "select"}),

@@ -4,6 +4,7 @@ use core::fmt;
 
 use handfast_proto::cbor::{Map, SecretMap, Value};
 use handfast_proto::cose::{Algorithm, CoseError, SigningKey};
+use handfast_proto::extension::prf::Seeds;
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use zeroize::Zeroizing;
 
@@ -30,6 +31,8 @@ pub struct Passkey {
     pub replaced_at: Option<u64>,
     /// Since when it is deleted.
     pub deleted_at: Option<u64>,
+    /// What it makes secrets with (extension `prf`); nothing if it was made before there was that.
+    pub prf: Option<Seeds>,
     pkcs8: Zeroizing<Vec<u8>>,
 }
 
@@ -57,6 +60,7 @@ impl Passkey {
             changed_at: now,
             replaced_at: None,
             deleted_at: None,
+            prf: None,
             pkcs8: key.to_pkcs8_der()?,
         })
     }
@@ -86,7 +90,8 @@ impl Passkey {
             .with(7, self.created_at)
             .with(8, self.changed_at)
             .with_some(9, self.replaced_at)
-            .with_some(10, self.deleted_at);
+            .with_some(10, self.deleted_at)
+            .with_some(11, self.prf.as_ref().map(Seeds::as_bytes));
         SecretMap::from(map).encode()
     }
 
@@ -107,6 +112,9 @@ impl Passkey {
             changed_at: map.int(8)?.as_u64()?,
             replaced_at: map.int(9).and_then(Value::as_u64),
             deleted_at: map.int(10).and_then(Value::as_u64),
+            prf: map
+                .int(11)
+                .and_then(|seeds| Seeds::from_bytes(seeds.as_bytes()?)),
             pkcs8,
         })
     }
@@ -118,6 +126,7 @@ impl Passkey {
             self.display_name = other.display_name;
             self.changed_at = other.changed_at;
         }
+        self.prf = self.prf.take().or(other.prf);
         self.replaced_at = earliest(self.replaced_at, other.replaced_at);
         self.deleted_at = earliest(self.deleted_at, other.deleted_at);
     }

@@ -37,7 +37,7 @@ impl Request {
     ///
     /// The status to answer with.
     pub fn parse(cbor: &[u8]) -> Result<Self, Status> {
-        let members = Members::of_request(cbor)?;
+        let members = Members::of_request(cbor, 0x04)?;
         let rp_id = typed(members.required(0x01)?.as_text())?;
         let listed = members.optional(0x03, |value| value.as_array().map(<[Value]>::len))?;
         Ok(Self {

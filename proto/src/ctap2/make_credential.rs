@@ -44,7 +44,7 @@ impl Request {
     ///
     /// The status to answer with.
     pub fn parse(cbor: &[u8]) -> Result<Self, Status> {
-        let members = Members::of_request(cbor)?;
+        let members = Members::of_request(cbor, 0x06)?;
         let formats = members.optional(0x0b, |value| {
             let formats = value.as_array()?.iter();
             formats

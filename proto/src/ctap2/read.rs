@@ -2,18 +2,22 @@
 
 use crate::cbor::{self, Map, Value};
 use crate::ctap2::{ResponseError, RpEntity, Status, UserEntity};
+use crate::extension::prf;
 use crate::ids::{ClientDataHash, CredentialId, IdError, RpId, UserHandle};
 
 /// The members of a request's map.
 pub(super) struct Members(Map);
 
 impl Members {
-    pub(super) fn of_request(bytes: &[u8]) -> Result<Self, Status> {
-        let value = cbor::decode(bytes).map_err(|_| Status::INVALID_CBOR)?;
-        value
-            .into_map()
-            .map(Self)
-            .ok_or(Status::CBOR_UNEXPECTED_TYPE)
+    /// Reads the map of a request whose extensions are under this key.
+    pub(super) fn of_request(bytes: &[u8], extensions: i64) -> Result<Self, Status> {
+        let value = cbor::decode_with_depth(bytes, cbor::MESSAGE_DEPTH + 1)
+            .map_err(|_| Status::INVALID_CBOR)?;
+        let map = value.into_map().ok_or(Status::CBOR_UNEXPECTED_TYPE)?;
+        let fits = map.iter().all(|(key, value)| {
+            fits(value, 1) || *key == extensions.into() && extensions_fit(value)
+        });
+        fits.then_some(Self(map)).ok_or(Status::INVALID_CBOR)
     }
 
     pub(super) fn required(&self, key: i64) -> Result<&Value, Status> {
@@ -69,6 +73,28 @@ impl Members {
             .map(|value| typed(value.as_bool()))
             .transpose()
     }
+}
+
+/// Whether a value at this depth nests no deeper than a message may (CTAP 2.3 §8).
+fn fits(value: &Value, depth: usize) -> bool {
+    let inner = depth + 1;
+    match (value.as_array(), value.as_map()) {
+        (None, None) => true,
+        _ if inner > cbor::MESSAGE_DEPTH => false,
+        (Some(items), _) => items.iter().all(|item| fits(item, inner)),
+        (_, Some(map)) => map
+            .iter()
+            .all(|(key, value)| fits(key, inner) && fits(value, inner)),
+    }
+}
+
+/// `evalByCredential` of `prf`, which clients send to phones, is one level deeper than the standard
+/// allows (`hybrid-transport.md` §11.3); nothing else may be.
+fn extensions_fit(value: &Value) -> bool {
+    value.as_map().is_some_and(|map| {
+        let mut all = map.iter();
+        all.all(|(name, value)| name.as_text() == Some(prf::NAME) || fits(value, 2))
+    })
 }
 
 pub(super) fn typed<T>(read: Option<T>) -> Result<T, Status> {

@@ -55,14 +55,16 @@ pub fn prepare(
 }
 
 impl Prepared for PreparedCmtgKey<'_> {
-    const NAME: &'static str = NAME;
-
-    fn signed_output(&self) -> Value {
-        self.key.public_key().as_bytes().into()
+    fn name(&self) -> &'static str {
+        NAME
     }
 
-    fn finish(self, auth_data: &[u8], hash: &ClientDataHash) -> Value {
-        self.key.sign(&[auth_data, &hash.0].concat()).into()
+    fn signed_output(&self) -> Option<Value> {
+        Some(self.key.public_key().as_bytes().into())
+    }
+
+    fn finish(self: Box<Self>, auth_data: &[u8], hash: &ClientDataHash) -> Option<Value> {
+        Some(self.key.sign(&[auth_data, &hash.0].concat()).into())
     }
 }
 

@@ -3,25 +3,63 @@
 //! | extension | create | get | where |
 //! |---|---|---|---|
 //! | `cmtgKey` | yes | yes | [`cmtg_key`] |
+//! | `prf` | yes | yes | [`prf`], the authenticator's side |
 //!
 //! An extension whose signature covers the authenticator data, in which its own key stands, needs
 //! two phases: [`Prepared::signed_output`] goes into the authenticator data, and only then can
 //! [`Prepared::finish`] sign them.
 
 pub mod cmtg_key;
+pub mod prf;
 
-use crate::cbor::Value;
+use core::fmt;
+
+use crate::cbor::{Map, Value};
 use crate::ids::ClientDataHash;
 
 /// An extension after its first phase, ready for the second.
 pub trait Prepared {
-    /// The extension's identifier.
-    const NAME: &'static str;
+    /// Returns the extension's identifier.
+    fn name(&self) -> &'static str;
 
-    /// Returns what goes into the authenticator data under [`Self::NAME`].
-    fn signed_output(&self) -> Value;
+    /// Returns what goes into the authenticator data under [`Self::name`], if anything does.
+    fn signed_output(&self) -> Option<Value>;
 
-    /// Returns what goes into the unsigned extension outputs under [`Self::NAME`], made over the
-    /// complete authenticator data.
-    fn finish(self, auth_data: &[u8], hash: &ClientDataHash) -> Value;
+    /// Returns what goes into the unsigned extension outputs under [`Self::name`], if anything does,
+    /// made over the complete authenticator data.
+    fn finish(self: Box<Self>, auth_data: &[u8], hash: &ClientDataHash) -> Option<Value>;
+}
+
+/// The extensions that are answered in one response.
+#[derive(Default)]
+pub struct Answered<'a>(Vec<Box<dyn Prepared + 'a>>);
+
+impl<'a> Answered<'a> {
+    /// Answers one more.
+    pub fn push(&mut self, prepared: impl Prepared + 'a) {
+        self.0.push(Box::new(prepared));
+    }
+
+    /// Returns the extensions of the authenticator data; nothing if there are none.
+    pub fn signed_outputs(&self) -> Option<Map> {
+        let outputs = self.0.iter().fold(Map::new(), |outputs, one| {
+            outputs.with_some(one.name(), one.signed_output())
+        });
+        (!outputs.is_empty()).then_some(outputs)
+    }
+
+    /// Returns the unsigned extension outputs, made over the complete authenticator data.
+    pub fn finish(self, auth_data: &[u8], hash: &ClientDataHash) -> Map {
+        self.0.into_iter().fold(Map::new(), |outputs, one| {
+            outputs.with_some(one.name(), one.finish(auth_data, hash))
+        })
+    }
+}
+
+impl fmt::Debug for Answered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|one| one.name()))
+            .finish()
+    }
 }

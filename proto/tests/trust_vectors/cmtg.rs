@@ -4,7 +4,7 @@
 use handfast_proto::auth_data::{AuthDataError, AuthenticatorData};
 use handfast_proto::cbor::{self, DecodeError, Map};
 use handfast_proto::cose::{Algorithm, CoseError, CoseKey, SignatureError, SigningKey};
-use handfast_proto::extension::{Prepared as _, cmtg_key};
+use handfast_proto::extension::{Answered, cmtg_key};
 use handfast_proto::ids::{Aaguid, ClientDataHash, RpId};
 use sha2::{Digest, Sha256};
 
@@ -200,9 +200,13 @@ fn assert_reproduced(id: &str, made: &Node<'_>, delivered: &Delivered, keys: &[S
     let key = keys.find(|key| key.public_key().as_bytes() == public);
     let key = key.unwrap();
     let prepared = cmtg_key::prepare(key.algorithm(), parsed.flags.backup_eligible(), key).unwrap();
-    assert_eq!(prepared.signed_output().into_bytes(), Some(public));
-    let signature = prepared.finish(&delivered.auth_data, &delivered.hash);
-    let same = signature.into_bytes() == Some(made.bytes("cmtgSignature"));
+    let mut answered = Answered::default();
+    answered.push(prepared);
+    let signed = answered.signed_outputs().unwrap();
+    assert_eq!(signed, Map::new().with(cmtg_key::NAME, public));
+    let unsigned = answered.finish(&delivered.auth_data, &delivered.hash);
+    let signature = unsigned.text(cmtg_key::NAME).unwrap();
+    let same = signature.as_bytes().map(<[u8]>::to_vec) == Some(made.bytes("cmtgSignature"));
     // Both values of S are good, and one vector has the other.
     assert_eq!(same, id != "cmtg-get-high-s", "{id}");
     let unsigned = Map::new().with(cmtg_key::NAME, made.bytes("cmtgSignature"));

@@ -135,7 +135,7 @@ def main(path):
     excluded = [{"id": eddsa.auth_data.credential_data.credential_id, "type": "public-key"}]
     ERR = CtapError.ERR
     assert status_of(lambda: make(ctap, b"three", [-7], exclude=excluded)) == ERR.CREDENTIAL_EXCLUDED
-    assert status_of(lambda: make(ctap, b"six", [-257])) == ERR.UNSUPPORTED_ALGORITHM
+    assert status_of(lambda: make(ctap, b"none", [-257])) == ERR.UNSUPPORTED_ALGORITHM
     absent = [{"id": bytes(32), "type": "public-key"}]
     wanted = lambda: ctap.get_assertion(RP["id"], bytes(32), absent)
     assert status_of(wanted) == ERR.NO_CREDENTIALS
@@ -148,6 +148,19 @@ def main(path):
     group = make(ctap, b"five", [-7], extensions={"cmtgKey": True})
     assert "cmtgKey" in group.auth_data.extensions
     assert "cmtgKey" in group.unsigned_extension_outputs
+
+    # What a passkey makes of salts, as an HMAC of its own: the same at each sign-in.
+    assert "prf" in info.extensions
+    salt, other_salt = bytes([1]) * 32, bytes([2]) * 32
+    prf = {"prf": {"eval": {"first": salt, "second": other_salt}}}
+    secret = make(ctap, b"six", [-7], extensions=prf)
+    made = secret.unsigned_extension_outputs["prf"]
+    assert made["enabled"] is True
+    listed = [{"id": secret.auth_data.credential_data.credential_id, "type": "public-key"}]
+    request = {1: RP["id"], 2: bytes(32), 3: listed, 4: prf, 5: {"uv": True}}
+    got = other.send_cbor(2, request)[8]["prf"]["results"]
+    assert got == made["results"] and got["first"] != got["second"]
+    assert {len(result) for result in got.values()} == {32}
 
     ctap.reset()
     assert status_of(lambda: ctap.get_assertion(RP["id"], bytes(32))) == ERR.NO_CREDENTIALS
