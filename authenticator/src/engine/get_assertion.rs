@@ -1,8 +1,9 @@
 use handfast_proto::auth_data::AuthenticatorData;
 use handfast_proto::ctap2::{Status, UserEntity, get_assertion};
-use handfast_proto::extension::{Answered, cmtg_key, prf};
+use handfast_proto::extension::prf;
 use handfast_proto::ids::CredentialId;
 
+use super::extensions::Wanted;
 use super::{Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
 use crate::group;
 
@@ -38,20 +39,16 @@ impl Authenticator {
                 )
             })
             .collect();
-        let wants_key = cmtg_key::requested(&request.extensions);
-        let prf = prf::Request::parse(&request.extensions);
+        let wanted = Wanted::of(&request.extensions);
         let prompt = Prompt::SignIn {
             rp_id,
             accounts,
-            shares_group_key: wants_key,
-            shares_secret: prf.as_ref().is_some_and(prf::Request::evaluates),
+            shares_group_key: wanted.group_key,
+            shares_secret: wanted.shares_secret(),
         };
         let (chosen, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
         let chosen = found.get(chosen).ok_or(Status::OPERATION_DENIED)?;
-        // Secrets are only for who verified himself.
-        let prf = prf.filter(|_| verified);
-        let (wanted, chosen) = ((wants_key, prf), chosen.clone());
-        self.assert(request, &chosen, &wanted, verified, turn)
+        self.assert(request, chosen, &wanted, verified, turn)
     }
 
     fn candidates(&self, request: &get_assertion::Request) -> Vec<CredentialId> {
@@ -77,7 +74,7 @@ impl Authenticator {
         &mut self,
         request: &get_assertion::Request,
         id: &CredentialId,
-        (wants_key, prf): &(bool, Option<prf::Request>),
+        wanted: &Wanted,
         verified: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
@@ -92,18 +89,11 @@ impl Authenticator {
         };
         let algorithm = key.algorithm();
         let seeds = passkey.prf.as_ref();
-        let prf = prf
-            .as_ref()
-            .and_then(|request| prf::prepare(request, id, seeds?));
-        let group_key = self.group_key(*wants_key, &tuple, algorithm, turn);
-        let signer = group_key.and_then(|key| group::key(&self.device, key));
-        let mut answered = Answered::default();
-        if let Some(prepared) = signer.and_then(|key| cmtg_key::prepare(algorithm, true, key)) {
-            answered.push(prepared);
-        }
-        if let Some(prepared) = prf {
-            answered.push(prepared);
-        }
+        // Secrets are only for who verified himself.
+        let prf = wanted.prf.as_ref().filter(|_| verified);
+        let prf = prf.and_then(|request| prf::prepare(request, id, seeds?));
+        let group_key = self.group_key(wanted.group_key, &tuple, algorithm, turn);
+        let answered = self.answered(group_key, algorithm, prf);
         let (hash, flags) = (request.rp_id.hash(), self.flags(verified));
         let auth_data = AuthenticatorData::build(hash, flags, 0, None, answered.signed_outputs());
         let unsigned = answered.finish(auth_data.as_bytes(), &request.client_data_hash);

@@ -1,21 +1,14 @@
 use handfast_proto::auth_data::{AttestedCredential, AuthenticatorData, Flags};
 use handfast_proto::cose::{Algorithm, SigningKey};
 use handfast_proto::ctap2::{Status, make_credential, truncate_name};
-use handfast_proto::extension::{Answered, cmtg_key, prf};
+use handfast_proto::extension::prf;
 use handfast_proto::ids::CredentialId;
 
 use super::attestation::Attestation;
+use super::extensions::Wanted;
 use super::{AAGUID, Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
 use crate::group;
 use crate::vault::Passkey;
-
-/// What a request and a person's answer to it come to.
-struct Wanted {
-    algorithm: Algorithm,
-    group_key: bool,
-    prf: Option<prf::Request>,
-    verified: bool,
-}
 
 impl Authenticator {
     /// authenticatorMakeCredential (CTAP 2.3 §6.1.2).
@@ -53,36 +46,26 @@ impl Authenticator {
             approved(answer, false)?;
             return Err(Status::CREDENTIAL_EXCLUDED.into());
         }
-        let wants_key = cmtg_key::requested(&request.extensions);
-        let prf = prf::Request::parse(&request.extensions);
+        let wanted = Wanted::of(&request.extensions);
         let user = &request.user;
         let prompt = Prompt::Create {
             rp_id,
             account: Account::new(user.name.as_deref(), user.display_name.as_deref()),
-            shares_group_key: wants_key,
-            shares_secret: prf.as_ref().is_some_and(prf::Request::evaluates),
+            shares_group_key: wanted.group_key,
+            shares_secret: wanted.shares_secret(),
         };
         let (_, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
-        let wanted = Wanted {
-            algorithm,
-            group_key: wants_key,
-            prf,
-            verified,
-        };
-        self.create(request, &wanted, turn)
+        self.create(request, algorithm, &wanted, verified, turn)
     }
 
     fn create(
         &mut self,
         request: &make_credential::Request,
+        algorithm: Algorithm,
         wanted: &Wanted,
+        verified: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
-        let Wanted {
-            algorithm,
-            verified,
-            ..
-        } = *wanted;
         let key = SigningKey::generate(algorithm, turn.rng);
         let mut id = [0; 32];
         turn.rng.fill_bytes(&mut id);
@@ -104,14 +87,7 @@ impl Authenticator {
 
         let tuple = tuple(rp_id, &id, &user.id);
         let group_key = self.group_key(wanted.group_key, &tuple, algorithm, turn);
-        let signer = group_key.and_then(|key| group::key(&self.device, key));
-        let mut answered = Answered::default();
-        if let Some(prepared) = signer.and_then(|key| cmtg_key::prepare(algorithm, true, key)) {
-            answered.push(prepared);
-        }
-        if let Some(prepared) = prf {
-            answered.push(prepared);
-        }
+        let answered = self.answered(group_key, algorithm, prf);
         let attested = AttestedCredential {
             aaguid: AAGUID,
             credential_id: id,

@@ -1,6 +1,7 @@
 //! The CTAP2 engine: requests in, replies out, and a person asked in between.
 
 mod attestation;
+mod extensions;
 mod get_assertion;
 mod join;
 mod make_credential;
@@ -106,6 +107,15 @@ impl Authenticator {
         if gone.is_empty() {
             return Ok(());
         }
+        self.retire_keys(&gone, rng)
+    }
+
+    /// Retires the trust-group keys of passkeys that are deleted.
+    fn retire_keys(
+        &mut self,
+        gone: &[CredentialId],
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), group::GroupError> {
         let passkeys = gone.iter().filter_map(|id| self.vault.any(id));
         let tuples: Vec<KeyTuple> = passkeys
             .map(|gone| tuple(&gone.rp_id, &gone.credential_id, &gone.user_handle))
