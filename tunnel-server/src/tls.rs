@@ -23,6 +23,8 @@ pub enum TlsError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// Whether it is there and may not be read.
+        is_denied: bool,
     },
     /// The key file is missing, empty or not PEM.
     #[error("the key file {} cannot be used: {reason}", path.display())]
@@ -31,6 +33,8 @@ pub enum TlsError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// Whether it is there and may not be read.
+        is_denied: bool,
     },
     /// Key and certificate do not belong together, or are of an unsupported kind.
     #[error("the certificate and the key cannot be used together: {}", why(.0))]
@@ -41,10 +45,7 @@ impl TlsError {
     /// Whether a file may not be read.
     pub fn is_for_want_of_permission(&self) -> bool {
         match self {
-            Self::Certificate { path, .. } | Self::Key { path, .. } => {
-                let opened = std::fs::File::open(path);
-                opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-            }
+            Self::Certificate { is_denied, .. } | Self::Key { is_denied, .. } => *is_denied,
             Self::Pair(_) => false,
         }
     }
@@ -66,6 +67,10 @@ fn unusable(error: &pem::Error) -> String {
         pem::Error::NoItemsFound => "it holds none".to_owned(),
         other => other.to_string(),
     }
+}
+
+fn is_denied(error: &pem::Error) -> bool {
+    matches!(error, pem::Error::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// A certificate chain and its key, as they are in their files now.
@@ -178,19 +183,21 @@ fn seen(chain: &Path, key: &Path) -> Seen {
 }
 
 fn read(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let certificate_error = |reason: String| TlsError::Certificate {
+    let certificate_error = |error: &pem::Error| TlsError::Certificate {
         path: chain.to_owned(),
-        reason,
+        reason: unusable(error),
+        is_denied: is_denied(error),
     };
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| certificate_error(unusable(&error)))?;
+        .map_err(|error| certificate_error(&error))?;
     if certificates.is_empty() {
-        return Err(certificate_error("it holds none".to_owned()));
+        return Err(certificate_error(&pem::Error::NoItemsFound));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key {
         path: key.to_owned(),
         reason: unusable(&error),
+        is_denied: is_denied(&error),
     })?;
     CertifiedKey::from_der(certificates, private, provider).map_err(TlsError::Pair)
 }
