@@ -7,6 +7,7 @@ mod target;
 
 pub use target::{Target, TargetError};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::link::Link;
@@ -71,7 +72,7 @@ impl Finding {
 /// Returns whether nothing was bad.
 pub async fn examine(
     target: &Target,
-    trust: &rustls::RootCertStore,
+    trust: &Arc<rustls::RootCertStore>,
     idle: Duration,
     tell: &mut dyn FnMut(&Finding),
 ) -> bool {
@@ -93,7 +94,7 @@ pub async fn examine(
     let is_one = reached.len() == 1;
     let mut whole = None;
     for address in reached {
-        let link = Link::new(target.clone(), address, trust.clone());
+        let link = Link::new(target.clone(), address, Arc::clone(trust));
         let (works, findings) = first_look(&link).await;
         for mut finding in findings {
             if !is_one {
@@ -105,9 +106,7 @@ pub async fn examine(
     }
     // If that does not go, nothing else does.
     let Some(link) = whole else { return false };
-    for finding in cases::all(&link).await {
-        note(finding);
-    }
+    cases::all(&link, &mut note).await;
     if !idle.is_zero() {
         note(cases::idle(&link, idle).await);
     }

@@ -184,32 +184,24 @@ impl End<'_> {
     }
 }
 
-/// Plays all other cases.
-pub(super) async fn all(link: &Link) -> Vec<Finding> {
-    let mut findings = vec![
-        hex(link).await,
-        sizes(link).await,
-        early(link).await,
-        conflicts(link).await,
-        strangers(link).await,
-    ];
+/// Plays all other cases, and tells of each when it is over.
+pub(super) async fn all(link: &Link, tell: &mut dyn FnMut(Finding)) {
+    let mut note = |seen: Seen| tell(seen.unwrap_or_else(|bad| bad));
+    note(hex(link).await);
+    note(sizes(link).await);
+    note(early(link).await);
+    note(conflicts(link).await);
+    note(strangers(link).await);
+    let large = Message::binary(vec![0; TOO_LARGE]);
     for (message, what, code) in [
         (Message::text("text"), "a text message", 1003),
         (Message::binary(Vec::new()), "an empty message", 1002),
-        (
-            Message::binary(vec![0; TOO_LARGE]),
-            "a message of 3 MiB",
-            1009,
-        ),
+        (large, "a message of 3 MiB", 1009),
     ] {
-        findings.push(rule(link, message, what, code).await);
+        note(rule(link, message, what, code).await);
     }
-    findings.push(vanished(link).await);
-    findings.push(compression(link).await);
-    findings
-        .into_iter()
-        .map(|seen| seen.unwrap_or_else(|bad| bad))
-        .collect()
+    note(vanished(link).await);
+    note(compression(link).await);
 }
 
 /// Chromium writes identifiers in upper case, others in lower case.

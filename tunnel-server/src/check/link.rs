@@ -107,8 +107,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(target: Target, address: SocketAddr, roots: RootCertStore) -> Self {
-        let roots = Arc::new(roots);
+    pub(super) fn new(target: Target, address: SocketAddr, roots: Arc<RootCertStore>) -> Self {
         let usual = config(&roots, rustls::ALL_VERSIONS);
         Self {
             target,

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -33,7 +34,7 @@ pub(super) struct Check {
 }
 
 pub(super) fn run(check: &Check) -> Result<(), CliError> {
-    let roots = roots(check.ca_file.as_deref())?;
+    let roots = Arc::new(roots(check.ca_file.as_deref())?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
