@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::clock::Clock;
@@ -16,26 +16,40 @@ fn limits() -> Limits {
     }
 }
 
+/// Serves a tunnel to its end, and says how long that took.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    phone: S,
+    seat: oneshot::Receiver<Side<S>>,
+    limits: Limits,
+) -> Duration {
+    let clock = Clock::new(limits.tick());
+    let alarm = clock.alarm();
+    let figures = Arc::new(Figures::new());
+    let begin = Instant::now();
+    let phone = Side::new(phone, Vec::new());
+    let mut tunnel = Tunnel::new(phone, seat, &alarm, &limits, &figures);
+    tokio::select! {
+        () = clock.run() => {}
+        () = tunnel.serve(&alarm, &limits) => {}
+    }
+    begin.elapsed()
+}
+
+/// A place in which a client sits already.
+fn taken<S>(client: S) -> oneshot::Receiver<Side<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (seat, receiver) = oneshot::channel();
+    let _ = seat.send(Side::new(client, Vec::new()));
+    receiver
+}
+
 /// A tunnel whose streams take so many bytes before they are full.
 fn tunnel(capacity: usize) -> (DuplexStream, DuplexStream, impl Future<Output = Duration>) {
     let (phone, phone_side) = duplex(capacity);
     let (client, client_side) = duplex(capacity);
-    let (seat, receiver) = oneshot::channel();
-    let _ = seat.send(Side::new(client_side, Vec::new()));
-    let served = async move {
-        let limits = limits();
-        let clock = Clock::new(limits.tick());
-        let alarm = clock.alarm();
-        let figures = Arc::new(Figures::new());
-        let begin = Instant::now();
-        let phone = Side::new(phone_side, Vec::new());
-        let mut tunnel = Tunnel::new(phone, receiver, &alarm, &limits, &figures);
-        tokio::select! {
-            () = clock.run() => {}
-            () = tunnel.serve(&alarm, &limits) => {}
-        }
-        begin.elapsed()
-    };
+    let served = serve(phone_side, taken(client_side), limits());
     (phone, client, served)
 }
 
@@ -43,21 +57,11 @@ fn tunnel(capacity: usize) -> (DuplexStream, DuplexStream, impl Future<Output = 
 async fn a_phone_that_takes_no_ping_has_its_time_all_the_same() {
     let (_phone, stream) = duplex(1);
     let (_seat, client) = oneshot::channel();
-    let clock = Clock::new(limits().tick());
-    let alarm = clock.alarm();
-    let figures = Arc::new(Figures::new());
     let limits = Limits {
         unpaired: Duration::from_millis(2500),
         ..limits()
     };
-    let begin = Instant::now();
-    let phone = Side::new(stream, Vec::new());
-    let mut tunnel = Tunnel::new(phone, client, &alarm, &limits, &figures);
-    tokio::select! {
-        () = clock.run() => {}
-        () = tunnel.serve(&alarm, &limits) => {}
-    }
-    assert!(begin.elapsed() < Duration::from_secs(4));
+    assert!(serve(stream, client, limits).await < Duration::from_secs(4));
 }
 
 /// A frame of a client, with a mask of zeros.
@@ -97,57 +101,38 @@ async fn who_waits_for_a_slow_reader_is_not_held_for_gone() {
     drop((sending.await.unwrap(), client));
     served.await.unwrap();
 }
-/// Streams as a relay has them: as they are, with TLS, or such that nothing can be written to them.
-enum Wire {
-    Plain(DuplexStream),
-    Tls(Box<TlsStream<DuplexStream>>),
-    Broken(Vec<u8>),
-}
 
-impl AsyncRead for Wire {
+/// A stream of any kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Wire = Box<dyn Stream>;
+
+/// A stream on which a peer said something, and to which nothing can be written.
+struct Broken(Vec<u8>);
+
+impl AsyncRead for Broken {
     fn poll_read(
         self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Broken(said) => {
-                buffer.put_slice(&std::mem::take(said));
-                Poll::Ready(Ok(()))
-            }
-        }
+        buffer.put_slice(&std::mem::take(&mut self.get_mut().0));
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Broken(_) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-        }
+impl AsyncWrite for Broken {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-            Self::Broken(_) => Poll::Ready(Ok(())),
-        }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Broken(_) => Poll::Ready(Ok(())),
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -177,26 +162,12 @@ async fn with_tls(near: DuplexStream, far: DuplexStream) -> (Wire, Wire) {
     far.get_mut()
         .1
         .set_buffer_limit(Some(crate::side::TLS_BUFFER));
-    let wire = |stream: TlsStream<DuplexStream>| Wire::Tls(Box::new(stream));
-    (wire(near.unwrap().into()), wire(far.into()))
+    (Box::new(near.unwrap()), Box::new(far))
 }
 
 /// Serves a tunnel between these, in a task.
-fn serving(phone: Wire, client: Wire) -> tokio::task::JoinHandle<()> {
-    let (seat, receiver) = oneshot::channel();
-    let _ = seat.send(Side::new(client, Vec::new()));
-    tokio::spawn(async move {
-        let limits = limits();
-        let clock = Clock::new(limits.tick());
-        let alarm = clock.alarm();
-        let figures = Arc::new(Figures::new());
-        let phone = Side::new(phone, Vec::new());
-        let mut tunnel = Tunnel::new(phone, receiver, &alarm, &limits, &figures);
-        tokio::select! {
-            () = clock.run() => {}
-            () = tunnel.serve(&alarm, &limits) => {}
-        }
-    })
+fn serving(phone: Wire, client: Wire) -> tokio::task::JoinHandle<Duration> {
+    tokio::spawn(serve(phone, taken(client), limits()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +245,7 @@ async fn a_last_word_counts_though_nothing_can_be_written_back() {
     ]
     .concat();
     phone.write_all(&frame(200)).await.unwrap();
-    let served = serving(Wire::Plain(phone_side), Wire::Broken(last));
+    let served = serving(Box::new(phone_side), Box::new(Broken(last)));
     let mut heard = [0; 10];
     phone.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"\x82\x04last\x88\x02\x03\xE8");

@@ -24,7 +24,7 @@ async fn check(arguments: &[&str]) -> (String, Option<i32>) {
 async fn a_relay_with_tls_is_good() {
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path());
-    let (_child, port) = start_with_tls(folder.path()).await;
+    let (_child, port) = start_with_tls(folder.path(), &[]).await;
     let chain = folder.path().join("cert.pem").display().to_string();
     let url = format!("wss://localhost:{port}");
     let (said, code) = check(&[&url, "--ca-file", &chain, "--idle", "1"]).await;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::canary::Canary;
 use crate::harness::{PATIENCE, Relay, Socket, binary, bytes};
 use crate::hostile::{Victim, connect, descriptors, name, request, until};
-use crate::program::{port, signal, start, start_heard, start_with};
+use crate::program::{signal, start, start_heard, start_with};
 use crate::tls;
 
 /// Waits until the relay ends a connection.
@@ -155,17 +155,9 @@ fn handshakes(config: &Arc<ClientConfig>) -> Vec<Vec<u8>> {
 #[tokio::test]
 async fn while_certificates_are_replaced_and_handshakes_fail_a_tunnel_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
     let trusted = tls::trusting(&tls::certify(folder.path()), tls::BOTH);
-    let files = [
-        "--tls-cert",
-        &path("cert.pem"),
-        "--tls-key",
-        &path("key.pem"),
-    ];
-    let usual = ["serve", "--listen", "127.0.0.1:0", "--handshake", "1"];
-    let (child, said) = start_with(":", &[&usual[..], &files].concat(), 1).await;
-    let (port, process) = (port(&said[0]), child.id().unwrap());
+    let (child, port) = tls::start_with_tls(folder.path(), &["--handshake", "1"]).await;
+    let process = child.id().unwrap();
     let old = Arc::clone(&trusted);
     let canary = Canary::with(async move || {
         let (phone, routing) = tls::open(port, &old, &name(0)).await;

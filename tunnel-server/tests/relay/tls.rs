@@ -40,12 +40,12 @@ async fn relay_with_tls() -> (Relay, CertificateDer<'static>) {
 
 /// Starts the program with what [`certify`] wrote to this folder.
 #[cfg(unix)]
-pub(crate) async fn start_with_tls(folder: &Path) -> (Child, u16) {
+pub(crate) async fn start_with_tls(folder: &Path, more: &[&str]) -> (Child, u16) {
     let file = |name| folder.join(name).display().to_string();
     let (chain, key) = (file("cert.pem"), file("key.pem"));
     let usual = ["serve", "--listen", "127.0.0.1:0"];
     let tls = ["--tls-cert", &chain, "--tls-key", &key];
-    let (child, said) = start_with(":", &[&usual[..], &tls].concat(), 1).await;
+    let (child, said) = start_with(":", &[&usual[..], &tls, more].concat(), 1).await;
     (child, port(&said[0]))
 }
 
@@ -144,7 +144,7 @@ async fn who_was_here_before_comes_back_without_a_whole_handshake() {
 async fn a_replaced_certificate_is_shown_to_those_who_come_and_a_spoilt_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let first = certify(folder.path());
-    let (child, port) = start_with_tls(folder.path()).await;
+    let (child, port) = start_with_tls(folder.path(), &[]).await;
     let old = trusting(&first, BOTH);
     let (mut phone, routing) = open(port, &old, &format!("/cable/new/{TUNNEL}")).await;
     std::fs::write(folder.path().join("cert.pem"), "spoilt").unwrap();
