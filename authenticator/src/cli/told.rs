@@ -99,8 +99,11 @@ pub(super) fn passkeys(vault: &Vault, json: bool) -> String {
 
 impl From<PictureError> for Failure {
     fn from(error: PictureError) -> Self {
-        Self::usage(error.to_string())
-            .with_hint("Take a picture in which the whole QR code is sharp, as PNG or JPEG.")
+        let hint = match &error {
+            PictureError::Several { .. } => "Take a picture with only the code that you mean.",
+            _ => "Take a picture in which the whole QR code is sharp, as PNG, JPEG or WebP.",
+        };
+        Self::usage(error.to_string()).with_hint(hint)
     }
 }
 
