@@ -53,7 +53,7 @@ const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
 likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault, device store and settings into one folder.
 
-What run and scan are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
+What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
 VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \

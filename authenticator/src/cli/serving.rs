@@ -15,6 +15,9 @@ use super::settings::Settings;
 use crate::console::{self, Failure};
 use crate::phone::{Approval, Desktop, Relay, Voice};
 
+/// The radio where none is named.
+pub(super) const DEFAULT_RADIO: &str = "bluez";
+
 #[derive(Args, Debug)]
 pub(super) struct Serving {
     /// The relay through which computers are met: wss://HOST[:PORT]. Needed but for --channel ble.
@@ -94,7 +97,7 @@ impl Serving {
                 }
             };
         let radio = self.radio.as_ref().or(settings.radio.as_ref());
-        let radio = radio.map_or("bluez", String::as_str);
+        let radio = radio.map_or(DEFAULT_RADIO, String::as_str);
         let adapter = self.adapter.as_ref().or(settings.adapter.as_ref());
         Ok(Means {
             radio: Radio::parse(radio, adapter.map(String::as_str), console::default_air)?,

@@ -53,7 +53,7 @@ pub(super) fn refused(status: Status) -> Failure {
         ),
         Status::UV_BLOCKED => (
             "The PIN is blocked",
-            "Set a new one with: handfast-authenticator pin",
+            "Type the pass phrase when it is asked for, or set a new PIN with: handfast-authenticator pin",
             code::FAILURE,
         ),
         status => return Failure::new(format!("The request could not be answered: {status}")),
