@@ -9,6 +9,8 @@
 )]
 
 pub mod bluez;
+mod daemon;
+pub mod notifications;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,7 +1,13 @@
 //! The command line of `handfast-authenticator`.
 
+#[cfg(feature = "camera")]
+mod camera;
+mod clipboard;
 mod doctor;
+mod scan;
 mod serve_ctap;
+mod serving;
+mod settings;
 mod told;
 
 use std::ffi::OsString;
@@ -10,15 +16,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
-use handfast_proto::hybrid::tunnel::TunnelDomain;
-use handfast_proto::hybrid::{DataChannel, DataChannels};
-use handfast_transport::radio::{Radio, Role};
+use handfast_transport::radio::Role;
 use handfast_transport::relay::RelayUrl;
-use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -28,8 +30,9 @@ use crate::console::{self, Failure, Secrets, group_json, group_words};
 use crate::engine::{Authenticator, Conclusion};
 use crate::group;
 use crate::home::Home;
-use crate::phone::{Approval, Asking, Input, Phone, Relay, Typed, Voice, read_picture};
+use crate::phone::{Approval, Asking, Input, Phone, Typed, Voice, be_reader};
 use crate::vault::Vault;
+use serving::{Means, Serving};
 
 /// The phone side of FIDO Cross-Device Authentication: it holds passkeys in an encrypted vault,
 /// answers the QR codes of computers nearby, asks you, and signs.
@@ -48,7 +51,10 @@ struct Arguments {
 
 const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
-likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into one folder.
+likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault, device store and settings into one folder.
+
+What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
+VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
 6 relay unreachable.";
@@ -68,16 +74,14 @@ enum Command {
     /// Answer QR codes, one after another: FIDO:/ addresses or paths of pictures, a line each.
     Run(Serving),
     /// Answer one QR code.
-    Scan {
-        /// The code's FIDO:/ address, or - to read it from standard input.
-        #[arg(required_unless_present = "image", conflicts_with = "image")]
-        address: Option<String>,
-        /// A picture with the code in it.
-        #[arg(long, value_name = "FILE")]
-        image: Option<PathBuf>,
-        #[command(flatten)]
-        serving: Serving,
-    },
+    Scan(scan::Scanning),
+    /// Read a picture, as a process of its own.
+    #[command(hide = true)]
+    ReadPicture,
+    /// Read a camera, as a process of its own.
+    #[cfg(feature = "camera")]
+    #[command(hide = true)]
+    ReadCamera { device: Option<PathBuf> },
     /// The trust group of this device.
     Group {
         #[command(subcommand)]
@@ -124,72 +128,14 @@ enum PasskeysCommand {
     },
 }
 
-#[derive(Args, Debug)]
-struct Serving {
-    /// The relay through which computers are met: wss://HOST[:PORT]. Needed but for --channel ble.
-    #[arg(long, value_name = "URL", requires = "tunnel_domain")]
-    relay: Option<String>,
-    /// The number by which computers know that relay.
-    #[arg(long, value_name = "N", requires = "relay", value_parser = clap::value_parser!(u16).range(256..))]
-    tunnel_domain: Option<u16>,
-    /// On which ways computers are talked to: relay, ble (Bluetooth itself, without any network), or
-    /// any, which is what the computer offers of both.
-    #[arg(long, value_name = "WAY", default_value = "any", value_parser = console::channels)]
-    channel: DataChannels,
-    /// bluez, simulated, or simulated=DIR.
-    #[arg(long, default_value = "bluez")]
-    radio: String,
-    /// The Bluetooth adapter to advertise with, such as hci0 [usually the first that is on].
-    #[arg(long, value_name = "NAME")]
-    adapter: Option<String>,
-    /// An additional trust anchor for the relay's certificate.
-    #[arg(long, value_name = "PEM")]
-    ca_file: Option<PathBuf>,
-    /// Whether you are asked. 'always' works only with a vault made for tests.
-    #[arg(long, value_enum, default_value = "ask")]
-    approve: Approval,
-    /// How long a computer may take to hear this device and to say what it wants, and you to answer
-    /// a question.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=60))]
-    timeout: u64,
-    /// Speak JSON, a line an event, on standard output.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Serving {
-    /// Returns the relay, if it is used.
-    fn relay(&self) -> Result<Option<Relay>, Failure> {
-        if !self.channel.contain(DataChannel::WebSocket) {
-            return Ok(None);
-        }
-        let (Some(url), Some(domain)) = (&self.relay, self.tunnel_domain) else {
-            return Err(Failure::usage("there is no relay to meet computers at")
-                .with_hint("Give --relay and --tunnel-domain, or --channel ble."));
-        };
-        Ok(Some(Relay {
-            url: relay_url(url)?,
-            domain: TunnelDomain(domain),
-            trust: TlsTrust::new(self.ca_file.as_deref())?,
-        }))
-    }
-
-    fn voice(&self) -> Voice {
-        match self.json {
-            true => Voice::Json,
-            false => Voice::Words,
-        }
-    }
-}
-
 /// The owner at standard input, asked for secrets.
 struct AtTerminal<'a>(&'a Mutex<Input>);
 
 impl Secrets for AtTerminal<'_> {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
-        let _silence = console::Silence::begin(std::io::stdin());
-        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _silence = input.silence();
+        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
         match input.secret(None, &AtomicBool::new(false)) {
             Typed::Line(line) => Some(line),
             _ => None,
@@ -212,17 +158,23 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let input = Arc::new(Mutex::new(Input::default()));
     let voice = match &arguments.command {
-        Command::Run(serving) | Command::Scan { serving, .. } => serving.voice(),
+        Command::Run(serving) => serving.voice(),
+        Command::Scan(scanning) => scanning.serving.voice(),
         _ => Voice::Words,
     };
     console::start_log(arguments.verbose, voice == Voice::Json);
-    match run(arguments, &input) {
+    let stays = matches!(&arguments.command, Command::Scan(scanning) if scanning.stay);
+    let code = match run(arguments, &input) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             told::tell(&failure, voice);
             ExitCode::from(failure.code())
         }
+    };
+    if stays {
+        scan::stay(&input);
     }
+    code
 }
 
 fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
@@ -231,20 +183,14 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
     match arguments.command {
         Command::Init { name, for_tests } => init(&home, name, for_tests, &mut secrets),
         Command::Run(serving) => serve(&home, &serving, None, input),
-        Command::Scan {
-            address,
-            image,
-            serving,
-        } => {
-            let code = match (address, image) {
-                (_, Some(image)) => read_picture(&image)?,
-                (Some(address), None) if address == "-" => match next_line(input) {
-                    Some(line) => line,
-                    None => return Err(Failure::usage("Nothing came on standard input")),
-                },
-                (address, None) => address.unwrap_or_default(),
-            };
-            serve(&home, &serving, Some(code), input)
+        Command::Scan(scanning) => {
+            let code = scanning.code(input)?;
+            serve(&home, &scanning.serving, Some(code), input)
+        }
+        Command::ReadPicture => be_reader().map_err(|error| Failure::new(error.to_string())),
+        #[cfg(feature = "camera")]
+        Command::ReadCamera { device } => {
+            crate::phone::be_watcher(device).map_err(|error| Failure::new(error.to_string()))
         }
         Command::Group {
             command: GroupCommand::Status { json },
@@ -348,9 +294,7 @@ fn serve(
     input: &Arc<Mutex<Input>>,
 ) -> Result<(), Failure> {
     let voice = serving.voice();
-    let adapter = serving.adapter.as_deref();
-    let radio = Radio::parse(&serving.radio, adapter, console::default_air)?;
-    let relay = serving.relay()?;
+    let Means { radio, relay, ble } = serving.means()?;
     let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
     let runtime = runtime()?;
     // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
@@ -364,15 +308,17 @@ fn serve(
         authenticator: Some(authenticator),
         radio,
         relay,
-        ble: serving.channel.contain(DataChannel::Ble),
-        patience: Duration::from_secs(serving.timeout),
+        ble,
+        patience: serving.patience(),
     };
+    let desktop = serving.desktop();
     let ask = |withdrawn| Asking {
         voice,
         approval: serving.approve,
         input: Arc::clone(input),
         pin: pin.clone(),
-        patience: Duration::from_secs(serving.timeout),
+        patience: serving.patience(),
+        desktop: desktop.clone(),
         withdrawn,
     };
     if let Some(invitation) = invitation {
@@ -386,7 +332,7 @@ fn serve(
         if line.is_empty() {
             continue;
         }
-        let answered = read_code(&line).and_then(|invitation| {
+        let answered = scan::read_code(&line).and_then(|invitation| {
             // It may have been switched off since the last code.
             runtime.block_on(async {
                 console::radio_ready(&phone.radio, Role::Advertise, may_power_on).await?;
@@ -417,15 +363,6 @@ fn allow(approval: Approval, authenticator: &Authenticator) -> Result<(), Failur
         "Everything is approved without asking: this is a vault for tests."
     );
     Ok(())
-}
-
-/// Reads a line of `run`: a code's address, or the path of its picture.
-fn read_code(line: &str) -> Result<ScannedInvitation, Failure> {
-    let path = PathBuf::from(line);
-    if path.is_file() {
-        return Ok(ScannedInvitation::parse(&read_picture(&path)?)?);
-    }
-    Ok(ScannedInvitation::parse(line)?)
 }
 
 async fn answer(

@@ -10,6 +10,7 @@ mod radio;
 mod secrets;
 mod setup;
 mod silence;
+mod site;
 
 pub use channels::{channel_name, channels};
 pub use failure::{Failure, code};
@@ -22,6 +23,7 @@ pub use secrets::{Secrets, new_pin, pin_file};
 pub(crate) use setup::stretching;
 pub use setup::{default_air, home, init, join, open};
 pub use silence::Silence;
+pub use site::{Doubt, SiteName, steady};
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\

@@ -5,6 +5,7 @@ mod folder;
 mod group;
 mod header;
 mod passkey;
+mod passphrase;
 mod sealed;
 
 use std::collections::{BTreeMap, HashMap};

@@ -87,6 +87,14 @@ impl Keyboard for Terminal {
         }
     }
 
+    fn passphrase(&mut self, what: &str) -> Result<Zeroizing<String>, Unanswered> {
+        match ask_secret(&format!("Pass phrase of the vault, to {what}: ")) {
+            Some(typed) if typed.is_empty() => Err(Unanswered::Refused),
+            Some(typed) => Ok(typed),
+            None => Err(Unanswered::Nobody),
+        }
+    }
+
     fn knows_pin(&self) -> bool {
         self.pin.is_some()
     }
