@@ -15,6 +15,7 @@ mod disk;
 pub mod engine;
 pub mod group;
 pub mod home;
+mod locked;
 pub mod passphrase;
 #[cfg(feature = "phone")]
 mod phone;

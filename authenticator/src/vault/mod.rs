@@ -23,9 +23,10 @@ use zeroize::Zeroizing;
 pub use passkey::Passkey;
 
 use self::folder::{Looked, header_path};
-use self::header::{Header, VaultKey};
+use self::header::Header;
 use self::sealed::{FileKey, Kind};
 use crate::disk::{random_name, write_atomically, write_new};
+use crate::locked::Locked;
 use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
@@ -104,7 +105,7 @@ pub struct VaultDevice {
 pub struct Vault {
     folder: PathBuf,
     header: Header,
-    key: VaultKey,
+    key: Locked<[u8; 32]>,
     files: FileKey,
     looked: Looked,
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
@@ -151,7 +152,7 @@ impl Vault {
             io::ErrorKind::AlreadyExists => VaultError::Exists(folder.to_owned()),
             _ => at(&path)(error),
         })?;
-        Self::with_key(folder, header, key)
+        Self::with_key(folder, header, &key)
     }
 
     /// Opens a vault.
@@ -164,7 +165,7 @@ impl Vault {
         let bytes = fs::read(&path).map_err(at(&path))?;
         let (header, wrapped) = Header::parse(&bytes)?;
         let key = header.open(&wrapped, passphrase)?;
-        Self::with_key(folder, header, key)
+        Self::with_key(folder, header, &key)
     }
 
     /// Returns whether there is a vault in a folder.
@@ -172,12 +173,12 @@ impl Vault {
         header_path(folder).is_some()
     }
 
-    fn with_key(folder: &Path, header: Header, key: VaultKey) -> Result<Self, VaultError> {
+    fn with_key(folder: &Path, header: Header, key: &[u8; 32]) -> Result<Self, VaultError> {
         let mut vault = Self {
-            files: FileKey::derive(header.id, &key),
+            files: FileKey::derive(header.id, key),
             folder: folder.to_owned(),
             header,
-            key,
+            key: Locked::copy_of(key),
             looked: Looked::default(),
             passkeys: HashMap::new(),
             by_rp: HashMap::new(),
