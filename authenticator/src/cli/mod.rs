@@ -216,6 +216,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => Voice::Words,
     };
     console::start_log(arguments.verbose, voice == Voice::Json);
+    console::keep_memory_private();
     match run(arguments, &input) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

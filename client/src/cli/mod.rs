@@ -302,6 +302,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Voice::Words
     };
     console::start_log(arguments.verbose, arguments.json);
+    console::keep_memory_private();
     match run(arguments, voice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
