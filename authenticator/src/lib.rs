@@ -19,4 +19,6 @@ mod locked;
 pub mod passphrase;
 #[cfg(feature = "phone")]
 mod phone;
+#[cfg(feature = "console")]
+mod unlocking;
 pub mod vault;

@@ -3,6 +3,7 @@
 mod doctor;
 mod serve_ctap;
 mod told;
+mod unlock_with;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -47,8 +48,8 @@ struct Arguments {
 }
 
 const HELP: &str = "\
-The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
-likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into one folder.
+The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
+what unlock-with sets up; the PIN likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into one folder.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
 6 relay unreachable.";
@@ -100,6 +101,11 @@ enum Command {
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
+    /// Choose what unlocks the vault on this device besides the pass phrase, which is needed for it.
+    UnlockWith {
+        #[command(subcommand)]
+        way: unlock_with::Way,
+    },
     /// Look what may be wrong with Bluetooth, relay and vault, and say what to do.
     Doctor(doctor::Checkup),
 }
@@ -196,6 +202,10 @@ impl Secrets for AtTerminal<'_> {
         }
     }
 
+    fn say(&mut self, words: &str) {
+        let _ = writeln!(stderr(), "{words}");
+    }
+
     fn propose(&mut self, words: &str) {
         let _ = writeln!(stderr(), "{}\n\n    {words}\n", console::PROPOSAL);
     }
@@ -269,6 +279,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             print(&told::passkeys(&authenticator.vault, json));
             Ok(())
         }
+        Command::UnlockWith { way } => unlock_with::run(&home, way, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
         Command::Pin => {

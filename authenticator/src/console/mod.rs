@@ -11,6 +11,7 @@ mod radio;
 mod secrets;
 mod setup;
 mod silence;
+mod unlock;
 
 pub use channels::{channel_name, channels};
 pub use failure::{Failure, code};
@@ -22,8 +23,9 @@ use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;
-pub use setup::{default_air, home, init, join, open};
+pub use setup::{default_air, home, init, join};
 pub use silence::Silence;
+pub use unlock::{UnlockState, UnlockWith, open, unlock_state, unlock_with};
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\

@@ -168,6 +168,34 @@ impl Vault {
         Self::with_key(folder, header, &key)
     }
 
+    /// Opens a vault whose key is known already. Whether it is still the vault's key is for the caller to
+    /// find out: the header does not tell.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`].
+    #[cfg(feature = "console")]
+    pub(crate) fn open_by_key(folder: &Path, key: &[u8; 32]) -> Result<Self, VaultError> {
+        let path = header_path(folder).ok_or_else(|| VaultError::Missing(folder.to_owned()))?;
+        let bytes = fs::read(&path).map_err(at(&path))?;
+        let (header, _) = Header::parse(&bytes)?;
+        Self::with_key(folder, header, key)
+    }
+
+    /// Wraps a key with a pass phrase, as another device would that changed one of them.
+    #[cfg(all(test, feature = "console"))]
+    pub(crate) fn rewrap_for_tests(
+        folder: &Path,
+        key: &[u8; 32],
+        passphrase: &str,
+    ) -> Result<(), VaultError> {
+        let path = folder.join(HEADER);
+        let (header, _) = Header::parse(&fs::read(&path).map_err(at(&path))?)?;
+        let (key, passphrase) = (Zeroizing::new(*key), Passphrase::new(passphrase));
+        let bytes = header.seal(&passphrase, &key, &mut rand_core::OsRng)?;
+        write_atomically(&path, &bytes).map_err(at(&path))
+    }
+
     /// Returns whether there is a vault in a folder.
     pub fn exists(folder: &Path) -> bool {
         header_path(folder).is_some()
