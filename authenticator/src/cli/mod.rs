@@ -1,5 +1,6 @@
 //! The command line of `handfast-authenticator`.
 
+mod codes;
 mod doctor;
 mod serve_ctap;
 mod told;
@@ -25,6 +26,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
+use self::codes::Codes;
 use crate::console::{self, Failure, Secrets, group_json, group_words};
 use crate::engine::{Authenticator, Conclusion};
 use crate::group;
@@ -67,7 +69,13 @@ enum Command {
         for_tests: bool,
     },
     /// Answer QR codes, one after another: FIDO:/ addresses or paths of pictures, a line each.
-    Run(Serving),
+    Run {
+        #[command(flatten)]
+        serving: Serving,
+        /// After how long without a code the vault is locked again; 0 is never.
+        #[arg(long, value_name = "MINUTES", default_value = "15", value_parser = codes::parse_minutes)]
+        lock_after: codes::Minutes,
+    },
     /// Answer one QR code.
     Scan {
         /// The code's FIDO:/ address, or - to read it from standard input.
@@ -222,7 +230,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let input = Arc::new(Mutex::new(Input::default()));
     let voice = match &arguments.command {
-        Command::Run(serving) | Command::Scan { serving, .. } => serving.voice(),
+        Command::Run { serving, .. } | Command::Scan { serving, .. } => serving.voice(),
         _ => Voice::Words,
     };
     console::start_log(arguments.verbose, voice == Voice::Json);
@@ -241,7 +249,10 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
     let mut secrets = AtTerminal(input);
     match arguments.command {
         Command::Init { name, for_tests } => init(&home, name, for_tests, &mut secrets),
-        Command::Run(serving) => serve(&home, &serving, None, input),
+        Command::Run {
+            serving,
+            lock_after,
+        } => serve(&home, &serving, Codes::Many { lock_after }, input),
         Command::Scan {
             address,
             image,
@@ -255,7 +266,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
                 },
                 (address, None) => address.unwrap_or_default(),
             };
-            serve(&home, &serving, Some(code), input)
+            serve(&home, &serving, Codes::One(code), input)
         }
         Command::Group {
             command: GroupCommand::Status { json },
@@ -356,14 +367,17 @@ fn runtime() -> Result<Runtime, Failure> {
 fn serve(
     home: &Home,
     serving: &Serving,
-    code: Option<String>,
+    codes: Codes<String>,
     input: &Arc<Mutex<Input>>,
 ) -> Result<(), Failure> {
     let voice = serving.voice();
     let adapter = serving.adapter.as_deref();
     let radio = Radio::parse(&serving.radio, adapter, console::default_air)?;
     let relay = serving.relay()?;
-    let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
+    let codes = match codes {
+        Codes::One(code) => Codes::One(ScannedInvitation::parse(&code)?),
+        Codes::Many { lock_after } => Codes::Many { lock_after },
+    };
     let runtime = runtime()?;
     // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
     let may_power_on = || may_power_on(voice, input);
@@ -387,28 +401,34 @@ fn serve(
         patience: Duration::from_secs(serving.timeout),
         withdrawn,
     };
-    if let Some(invitation) = invitation {
-        return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
-    }
+    let lock_after = match codes {
+        Codes::Many { lock_after } => lock_after,
+        Codes::One(invitation) => {
+            return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
+        }
+    };
     voice.say(
         "Ready. Paste a FIDO:/ address or the path of a picture of a QR code (Ctrl-D ends).",
         json!({"event": "ready"}),
     );
-    while let Some(line) = next_line(input) {
-        if line.is_empty() {
-            continue;
-        }
-        let answered = read_code(&line).and_then(|invitation| {
+    let desk = codes::Desk {
+        voice,
+        lock_after,
+        next: &mut |patience| {
+            let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+            input.line(patience, &AtomicBool::new(false))
+        },
+        unlock: &mut || console::open(home, &mut AtTerminal(input)),
+        answer: &mut |phone, line| {
+            let invitation = read_code(line)?;
             // It may have been switched off since the last code.
             runtime.block_on(async {
                 console::radio_ready(&phone.radio, Role::Advertise, may_power_on).await?;
-                answer(&mut phone, invitation, voice, &ask).await
+                answer(phone, invitation, voice, &ask).await
             })
-        });
-        if let Err(failure) = answered {
-            told::tell(&failure, voice);
-        }
-    }
+        },
+    };
+    codes::answer_all(&mut phone, desk);
     Ok(())
 }
 
