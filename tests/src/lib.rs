@@ -9,6 +9,7 @@
 )]
 
 pub mod bluez;
+pub mod keyring;
 
 use std::io::Write;
 use std::path::PathBuf;
