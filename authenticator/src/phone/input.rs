@@ -14,6 +14,8 @@ use crate::console::Silence;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// No line that means anything is longer.
 const LONGEST: usize = 16 * 1024;
+/// How much is read at once.
+const AT_ONCE: usize = 1024;
 
 /// What was typed.
 #[derive(PartialEq)]
@@ -29,10 +31,23 @@ pub(crate) enum Typed {
 }
 
 /// Standard input.
-#[derive(Default)]
 pub(crate) struct Input {
     buffer: Zeroizing<Vec<u8>>,
     ended: bool,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            buffer: empty(),
+            ended: false,
+        }
+    }
+}
+
+/// Returns a buffer that never grows: growing would leave what was typed behind.
+fn empty() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(LONGEST + AT_ONCE))
 }
 
 impl Input {
@@ -70,8 +85,9 @@ impl Input {
             None => return None,
         };
         let end = self.buffer.len().min(end + 1);
-        let rest = self.buffer.split_off(end);
-        let line = std::mem::replace(&mut self.buffer, Zeroizing::new(rest));
+        let mut rest = empty();
+        rest.extend(self.buffer.iter().skip(end));
+        let line = std::mem::replace(&mut self.buffer, rest);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         Some(Zeroizing::new(String::from_utf8_lossy(line).into_owned()))
@@ -84,8 +100,8 @@ impl Input {
         if !matches!(poll(&mut fds, wait.as_ref()), Ok(ready) if ready > 0) {
             return;
         }
-        let mut bytes = [0; 1024];
-        match rustix::io::read(stdin, &mut bytes) {
+        let mut bytes = Zeroizing::new([0; AT_ONCE]);
+        match rustix::io::read(stdin, bytes.as_mut()) {
             Ok(0) => self.ended = true,
             Ok(count) => self.buffer.extend(bytes.iter().take(count)),
             Err(error) if io::Error::from(error).kind() == io::ErrorKind::Interrupted => {}
