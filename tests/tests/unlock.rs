@@ -246,7 +246,10 @@ fn a_phone_that_is_left_alone_locks_itself_and_no_key_stays_in_memory() {
     let options = ["--channel", "ble", "--radio", &air, "--json"];
     let arguments = [&["run", "--lock-after", "0.02"], &options[..]].concat();
     let mut command = device.command(Program::Phone, &arguments);
+    command.env_remove("HANDFAST_PASSPHRASE_FILE");
     let mut phone = Process::spawn("phone", &mut command).unwrap();
+    phone.event("asking").unwrap();
+    phone.say(PASSPHRASE).unwrap();
     phone.event("ready").unwrap();
     let locked = || line_of(phone.id(), "status", "VmLck:");
     let open = locked();
@@ -255,6 +258,8 @@ fn a_phone_that_is_left_alone_locks_itself_and_no_key_stays_in_memory() {
     assert_eq!(locked(), "VmLck: 0 kB");
     phone.say("FIDO:/1").unwrap();
     phone.event("unlocking").unwrap();
+    phone.event("asking").unwrap();
+    phone.say(PASSPHRASE).unwrap();
     phone.event("unlocked").unwrap();
     phone.event("error").unwrap();
     match open.as_str() {

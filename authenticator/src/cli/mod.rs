@@ -197,12 +197,19 @@ impl Serving {
 }
 
 /// The owner at standard input, asked for secrets.
-struct AtTerminal<'a>(&'a Mutex<Input>);
+struct AtTerminal<'a>(&'a Mutex<Input>, Voice);
 
 impl Secrets for AtTerminal<'_> {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
         let _silence = console::Silence::begin(std::io::stdin());
-        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+        match self.1 {
+            Voice::Json => self
+                .1
+                .say("", json!({"event": "asking", "question": question})),
+            Voice::Words => {
+                let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+            }
+        }
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match input.secret(None, &AtomicBool::new(false)) {
             Typed::Line(line) => Some(line),
@@ -211,7 +218,7 @@ impl Secrets for AtTerminal<'_> {
     }
 
     fn say(&mut self, words: &str) {
-        let _ = writeln!(stderr(), "{words}");
+        self.1.say(words, json!({"event": "note", "text": words}));
     }
 
     fn propose(&mut self, words: &str) {
@@ -246,7 +253,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
     let home = console::home(arguments.vault)?;
-    let mut secrets = AtTerminal(input);
+    let mut secrets = AtTerminal(input, Voice::Words);
     match arguments.command {
         Command::Init { name, for_tests } => init(&home, name, for_tests, &mut secrets),
         Command::Run {
@@ -383,7 +390,7 @@ fn serve(
     let may_power_on = || may_power_on(voice, input);
     runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;
     let pin = console::pin_file()?;
-    let authenticator = console::open(home, &mut AtTerminal(input))?;
+    let authenticator = console::open(home, &mut AtTerminal(input, voice))?;
     told::name_damaged(&authenticator.vault, voice);
     allow(serving.approve, &authenticator)?;
     let mut phone = Phone {
@@ -418,7 +425,7 @@ fn serve(
             let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
             input.line(patience, &AtomicBool::new(false))
         },
-        unlock: &mut || console::open(home, &mut AtTerminal(input)),
+        unlock: &mut || console::open(home, &mut AtTerminal(input, voice)),
         answer: &mut |phone, line| {
             let invitation = read_code(line)?;
             // It may have been switched off since the last code.

@@ -76,7 +76,7 @@ fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
 
 /// Reads a file's first bytes without leaving copies behind: no secret is longer.
 fn read_secret(path: &Path) -> io::Result<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET + 64));
     let limit = u64::try_from(LONGEST_SECRET + 1).unwrap_or(u64::MAX);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > LONGEST_SECRET {

@@ -211,7 +211,21 @@ pub fn unlock_with(
     DeviceStore::open(&home.device, &vault, &machine)?;
     // What cannot be read is replaced, and nothing of it can be removed.
     let before = Record::read(&home.device).ok().flatten();
-    let said = match with {
+    let (now, said) = set_up(home, with, &vault, &machine)?;
+    let before = before.map(|record| record.way);
+    Ok(match before.filter(|before| Some(before) != now.as_ref()) {
+        Some(before) => said + &left_behind(&before),
+        None => said,
+    })
+}
+
+fn set_up(
+    home: &Home,
+    with: UnlockWith,
+    vault: &Vault,
+    machine: &MachineId,
+) -> Result<(Option<Way>, String), Failure> {
+    match with {
         UnlockWith::KeyFile(path) => {
             let (file, made) = match KeyFile::read(&path) {
                 Err(UnlockError::KeyFileGone(_)) => (KeyFile::make(&path, &mut OsRng)?, true),
@@ -228,43 +242,40 @@ pub fn unlock_with(
                 }
             );
             let way = Way::KeyFile { path, id: file.id };
-            write(home, way, &file.secret, &vault, &machine)?;
-            said
+            write(home, way.clone(), &file.secret, vault, machine)?;
+            Ok((Some(way), said))
         }
         UnlockWith::Keyring => {
             let id = SecretId::generate(&mut OsRng);
             let secret = UnlockSecret::generate(&mut OsRng);
             into_keyring(id, &secret)?;
             let way = Way::Keyring { id };
-            if let Err(error) = write(home, way.clone(), &secret, &vault, &machine) {
+            if let Err(error) = write(home, way.clone(), &secret, vault, machine) {
                 // Of no use without the record; who looks into his keyring may remove it.
                 let _ = forget(&way);
                 return Err(error.into());
             }
-            "This device is unlocked by the keyring, whenever that is unlocked; the pass phrase opens the \
-             vault as well."
-                .to_owned()
+            let said = "This device is unlocked by the keyring, whenever that is unlocked; the pass phrase \
+                        opens the vault as well.";
+            Ok((Some(way), said.to_owned()))
         }
         UnlockWith::Passphrase => {
             Record::remove(&home.device)?;
-            "This device is unlocked by the pass phrase alone.".to_owned()
+            let said = "This device is unlocked by the pass phrase alone.";
+            Ok((None, said.to_owned()))
         }
-    };
-    Ok(said + &left_behind(before))
+    }
 }
 
 /// Removes the secret of the way before, and says what of it is left.
-fn left_behind(before: Option<Record>) -> String {
-    let Some(Record { way, .. }) = before else {
-        return String::new();
-    };
-    match (forget(&way), way) {
+fn left_behind(before: &Way) -> String {
+    match (forget(before), before) {
         (Err(error), _) => format!("\nThe keyring still holds the secret of before: {error}."),
         (Ok(()), Way::KeyFile { path, .. }) => format!(
-            "\nThe key file {} is left where it is; it opens nothing here any more, unless it was named again.",
+            "\nThe key file {} is left where it is; it opens nothing on this device any more.",
             path.display()
         ),
-        (Ok(()), _) => String::new(),
+        (Ok(()), Way::Keyring { .. }) => String::new(),
     }
 }
 
@@ -297,8 +308,9 @@ pub fn unlock_state(home: &Home) -> UnlockState {
         .ok()
         .flatten()
         .map(|record| record.way);
+    // Without it nothing is bound to this machine, and so nothing opens.
     let Ok(machine) = MachineId::of_this_machine() else {
-        return UnlockState(Ok(way));
+        return UnlockState(Ok(None));
     };
     UnlockState(match sealed_key(home, &machine, false) {
         Ok(opened) => Ok(opened.map(|(record, _)| record.way)),

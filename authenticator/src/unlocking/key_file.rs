@@ -1,22 +1,20 @@
 //! The key file: a secret that its owner carries, as on a USB stick.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use handfast_proto::cbor::{Map, SecretMap, Value};
 use rand_core::CryptoRngCore;
-use rustix::fs::OFlags;
-use zeroize::Zeroizing;
 
-use super::{SecretId, UnlockError, UnlockSecret, at};
+use super::{SecretId, UnlockError, UnlockSecret, at, read_small};
 use crate::locked::Locked;
 
 const KIND: &str = "handfast-key-file";
 const FORMAT: u64 = 1;
 /// No key file is longer.
-const LONGEST: u64 = 256;
+const LONGEST: usize = 256;
 
 /// A key file's content.
 pub(crate) struct KeyFile {
@@ -46,43 +44,26 @@ impl KeyFile {
             .map_err(at(path))?;
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let folder = folder.unwrap_or_else(|| Path::new("."));
-        let written = file
-            .write_all(&content)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| File::open(folder)?.sync_all());
-        if let Err(error) = written {
+        if let Err(error) = file.write_all(&content).and_then(|()| file.sync_all()) {
             // A file that is not whole is of no use to anybody.
             let _ = fs::remove_file(path);
             return Err(at(path)(error));
         }
+        // Not every file system of a stick can do this, and without the file the pass phrase is asked for.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(made)
     }
 
     /// Reads a key file. What is none is neither waited for nor read to its end.
     pub(crate) fn read(path: &Path) -> Result<Self, UnlockError> {
         let foreign = || UnlockError::KeyFileForeign(path.to_owned());
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default())
-            .open(path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) => {
-                return Err(match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                        UnlockError::KeyFileGone(path.to_owned())
-                    }
-                    _ => at(path)(error),
-                });
+        let content = read_small(path, LONGEST).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                UnlockError::KeyFileGone(path.to_owned())
             }
-        };
-        if !file.metadata().map_err(at(path))?.is_file() {
-            return Err(foreign());
-        }
-        let mut content = Zeroizing::new(Vec::with_capacity(1024));
-        file.take(LONGEST + 1)
-            .read_to_end(&mut content)
-            .map_err(at(path))?;
+            io::ErrorKind::InvalidData => foreign(),
+            _ => at(path)(error),
+        })?;
         let map = SecretMap::decode(&content).ok().flatten();
         let map = map.ok_or_else(foreign)?;
         if map.int(1).and_then(Value::as_text) != Some(KIND) {

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{SecretId, UnlockError, UnlockSecret, at};
+use super::{SecretId, UnlockError, UnlockSecret, at, read_small};
 use crate::device::MachineId;
 use crate::disk::write_atomically;
 use crate::locked::Locked;
@@ -26,7 +26,7 @@ const NAME: &str = "unlock.handfast";
 const KIND: &str = "handfast-unlock";
 const FORMAT: u64 = 1;
 /// Paths have at most 4096 bytes; no record is longer.
-const LONGEST: u64 = 8 * 1024;
+const LONGEST: usize = 8 * 1024;
 
 /// Where the secret is.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,17 +115,18 @@ impl Record {
     /// Reads the record of a device; nothing if only the pass phrase opens it.
     pub(crate) fn read(device: &Path) -> Result<Option<Self>, UnlockError> {
         let path = Self::path(device);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at(&path)(error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(LONGEST + 1)
-            .read_to_end(&mut bytes)
-            .map_err(at(&path))?;
-        let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
         let damaged = || UnlockError::Damaged(path.clone());
+        let bytes = match read_small(&path, LONGEST) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound => Ok(None),
+                    io::ErrorKind::InvalidData => Err(damaged()),
+                    _ => Err(at(&path)(error)),
+                };
+            }
+        };
+        let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
         let map = map.ok_or_else(damaged)?;
         if map.int(1).and_then(Value::as_text) != Some(KIND) {
             return Err(damaged());
@@ -249,6 +250,7 @@ mod tests {
     use rand_core::OsRng;
 
     use super::*;
+    use crate::unlocking::KeyFile;
 
     const VAULT: VaultId = VaultId([3; 16]);
     const KEY: [u8; 32] = [9; 32];
@@ -319,5 +321,38 @@ mod tests {
         }
         fs::write(&path, vec![0x81; 100_000]).unwrap();
         assert!(Record::read(device.path()).is_err());
+    }
+
+    #[test]
+    fn key_file_and_records_are_as_documented() {
+        let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/unlock.json");
+        let vectors: serde_json::Value =
+            serde_json::from_slice(&fs::read(vectors).unwrap()).unwrap();
+        let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+        let id = SecretId(bytes(&vectors["secret_id"]).try_into().unwrap());
+        let machine = MachineId::from_bytes(vectors["machine_id"].as_str().unwrap().as_bytes());
+        let device = tempfile::tempdir().unwrap();
+        let key_file = device.path().join("key");
+        fs::write(&key_file, bytes(&vectors["key_file"])).unwrap();
+        let KeyFile { id: read, secret } = KeyFile::read(&key_file).unwrap();
+        assert_eq!(read, id);
+        assert_eq!(secret.0.to_vec(), bytes(&vectors["secret"]));
+        for vector in vectors["records"].as_array().unwrap() {
+            fs::write(Record::path(device.path()), bytes(&vector["file"])).unwrap();
+            let record = Record::read(device.path()).unwrap().unwrap();
+            let way = match vector["path"].as_str() {
+                Some(path) => Way::KeyFile {
+                    path: path.into(),
+                    id,
+                },
+                None => Way::Keyring { id },
+            };
+            assert_eq!(record.way, way);
+            record.check_machine(&machine).unwrap();
+            let vault = bytes(&vectors["vault_id"]).try_into().unwrap();
+            record.check_vault(VaultId(vault)).unwrap();
+            let key = record.open(&secret, &machine).unwrap();
+            assert_eq!(key.to_vec(), bytes(&vectors["vault_key"]));
+        }
     }
 }

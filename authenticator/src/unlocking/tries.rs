@@ -2,7 +2,6 @@
 //! for a person at the keyboard: who has a copy of the vault guesses without this.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,14 +9,14 @@ use handfast_proto::cbor::{self, Map, Value};
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
-use super::{UnlockError, at};
+use super::{UnlockError, at, read_small};
 use crate::disk::{make_folder, write_atomically};
 
 const NAME: &str = "tries.handfast";
 const KIND: &str = "handfast-tries";
 const FORMAT: u64 = 1;
 /// No such file is longer.
-const LONGEST: u64 = 256;
+const LONGEST: usize = 256;
 /// How many wrong pass phrases cost nothing but the time to stretch them.
 const FREE: u32 = 5;
 /// The longest wait between two tries.
@@ -179,9 +178,7 @@ impl Tries {
 
     /// What cannot be read counts for nothing: who can damage the file can remove it as well.
     fn read(&self) -> Option<Counted> {
-        let mut bytes = Vec::new();
-        let file = open(&self.path()).ok()?;
-        file.take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
+        let bytes = read_small(&self.path(), LONGEST).ok()?;
         let map = cbor::decode(&bytes).ok().and_then(Value::into_map)?;
         if map.int(1)?.as_text()? != KIND || map.int(2)?.as_u64()? != FORMAT {
             return None;
@@ -193,13 +190,6 @@ impl Tries {
                 since_boot: Duration::from_secs(map.int(5)?.as_u64()?),
             },
         })
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    match fs::symlink_metadata(path)?.is_file() {
-        true => File::open(path),
-        false => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
