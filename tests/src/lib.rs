@@ -10,6 +10,7 @@
 
 pub mod bluez;
 mod daemon;
+pub mod keyring;
 pub mod notifications;
 
 use std::io::Write;

@@ -3,12 +3,14 @@
 #[cfg(feature = "camera")]
 mod camera;
 mod clipboard;
+mod codes;
 mod doctor;
 mod scan;
 mod serve_ctap;
 mod serving;
 mod settings;
 mod told;
+mod unlock_with;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -26,6 +28,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
+use self::codes::Codes;
 use crate::console::{self, Failure, Secrets, group_json, group_words};
 use crate::engine::{Authenticator, Conclusion};
 use crate::group;
@@ -50,8 +53,9 @@ struct Arguments {
 }
 
 const HELP: &str = "\
-The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
-likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault, device store and settings into one folder.
+The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
+what unlock-with sets up; the PIN likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault, device store \
+and settings into one folder.
 
 What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
 VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
@@ -72,7 +76,13 @@ enum Command {
         for_tests: bool,
     },
     /// Answer QR codes, one after another: FIDO:/ addresses or paths of pictures, a line each.
-    Run(Serving),
+    Run {
+        #[command(flatten)]
+        serving: Serving,
+        /// After how long without a code the vault is locked again; 0 is never.
+        #[arg(long, value_name = "MINUTES", default_value = "15", value_parser = codes::parse_minutes)]
+        lock_after: codes::Minutes,
+    },
     /// Answer one QR code.
     Scan(scan::Scanning),
     /// Read a picture, as a process of its own.
@@ -104,6 +114,11 @@ enum Command {
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
+    /// Choose what unlocks the vault on this device besides the pass phrase, which is needed for it.
+    UnlockWith {
+        #[command(subcommand)]
+        way: unlock_with::Way,
+    },
     /// Look what may be wrong with Bluetooth, relay and vault, and say what to do.
     Doctor(doctor::Checkup),
 }
@@ -129,17 +144,28 @@ enum PasskeysCommand {
 }
 
 /// The owner at standard input, asked for secrets.
-struct AtTerminal<'a>(&'a Mutex<Input>);
+struct AtTerminal<'a>(&'a Mutex<Input>, Voice);
 
 impl Secrets for AtTerminal<'_> {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _silence = input.silence();
-        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+        match self.1 {
+            Voice::Json => self
+                .1
+                .say("", json!({"event": "asking", "question": question})),
+            Voice::Words => {
+                let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+            }
+        }
         match input.secret(None, &AtomicBool::new(false)) {
             Typed::Line(line) => Some(line),
             _ => None,
         }
+    }
+
+    fn say(&mut self, words: &str) {
+        self.1.say(words, json!({"event": "note", "text": words}));
     }
 
     fn propose(&mut self, words: &str) {
@@ -158,11 +184,12 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let input = Arc::new(Mutex::new(Input::default()));
     let voice = match &arguments.command {
-        Command::Run(serving) => serving.voice(),
+        Command::Run { serving, .. } => serving.voice(),
         Command::Scan(scanning) => scanning.serving.voice(),
         _ => Voice::Words,
     };
     console::start_log(arguments.verbose, voice == Voice::Json);
+    console::keep_memory_private();
     let stays = matches!(&arguments.command, Command::Scan(scanning) if scanning.stay);
     let code = match run(arguments, &input) {
         Ok(()) => ExitCode::SUCCESS,
@@ -179,13 +206,16 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
     let home = console::home(arguments.vault)?;
-    let mut secrets = AtTerminal(input);
+    let mut secrets = AtTerminal(input, Voice::Words);
     match arguments.command {
         Command::Init { name, for_tests } => init(&home, name, for_tests, &mut secrets),
-        Command::Run(serving) => serve(&home, &serving, None, input),
+        Command::Run {
+            serving,
+            lock_after,
+        } => serve(&home, &serving, Codes::Many { lock_after }, input),
         Command::Scan(scanning) => {
             let code = scanning.code(input)?;
-            serve(&home, &scanning.serving, Some(code), input)
+            serve(&home, &scanning.serving, Codes::One(code), input)
         }
         Command::ReadPicture => be_reader().map_err(|error| Failure::new(error.to_string())),
         #[cfg(feature = "camera")]
@@ -214,6 +244,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             print(&told::passkeys(&authenticator.vault, json));
             Ok(())
         }
+        Command::UnlockWith { way } => unlock_with::run(&home, way, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
         Command::Pin => {
@@ -290,18 +321,21 @@ fn runtime() -> Result<Runtime, Failure> {
 fn serve(
     home: &Home,
     serving: &Serving,
-    code: Option<String>,
+    codes: Codes<String>,
     input: &Arc<Mutex<Input>>,
 ) -> Result<(), Failure> {
     let voice = serving.voice();
     let Means { radio, relay, ble } = serving.means()?;
-    let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
+    let codes = match codes {
+        Codes::One(code) => Codes::One(ScannedInvitation::parse(&code)?),
+        Codes::Many { lock_after } => Codes::Many { lock_after },
+    };
     let runtime = runtime()?;
     // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
     let may_power_on = || may_power_on(voice, input);
     runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;
     let pin = console::pin_file()?;
-    let authenticator = console::open(home, &mut AtTerminal(input))?;
+    let authenticator = console::open(home, &mut AtTerminal(input, voice))?;
     told::name_damaged(&authenticator.vault, voice);
     allow(serving.approve, &authenticator)?;
     let mut phone = Phone {
@@ -321,28 +355,34 @@ fn serve(
         desktop: desktop.clone(),
         withdrawn,
     };
-    if let Some(invitation) = invitation {
-        return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
-    }
+    let lock_after = match codes {
+        Codes::Many { lock_after } => lock_after,
+        Codes::One(invitation) => {
+            return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
+        }
+    };
     voice.say(
         "Ready. Paste a FIDO:/ address or the path of a picture of a QR code (Ctrl-D ends).",
         json!({"event": "ready"}),
     );
-    while let Some(line) = next_line(input) {
-        if line.is_empty() {
-            continue;
-        }
-        let answered = scan::read_code(&line).and_then(|invitation| {
+    let desk = codes::Desk {
+        voice,
+        lock_after,
+        next: &mut |patience| {
+            let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+            input.line(patience, &AtomicBool::new(false))
+        },
+        unlock: &mut || console::open(home, &mut AtTerminal(input, voice)),
+        answer: &mut |phone, line| {
+            let invitation = scan::read_code(line)?;
             // It may have been switched off since the last code.
             runtime.block_on(async {
                 console::radio_ready(&phone.radio, Role::Advertise, may_power_on).await?;
-                answer(&mut phone, invitation, voice, &ask).await
+                answer(phone, invitation, voice, &ask).await
             })
-        });
-        if let Err(failure) = answered {
-            told::tell(&failure, voice);
-        }
-    }
+        },
+    };
+    codes::answer_all(&mut phone, desk);
     Ok(())
 }
 

@@ -18,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LONGEST: usize = 16 * 1024;
 /// The person's terminal, whatever standard input is.
 const TERMINAL: &str = "/dev/tty";
+/// How much is read at once.
+const AT_ONCE: usize = 4096;
 
 /// What was typed.
 #[derive(PartialEq)]
@@ -33,7 +35,6 @@ pub(crate) enum Typed {
 }
 
 /// Standard input, and what stands in for it once it has ended.
-#[derive(Default)]
 pub(crate) struct Input {
     buffer: Zeroizing<Vec<u8>>,
     ended: bool,
@@ -41,6 +42,22 @@ pub(crate) struct Input {
     standby: Option<File>,
     /// The terminal, once it was turned to.
     terminal: Option<File>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            buffer: empty(),
+            ended: false,
+            standby: None,
+            terminal: None,
+        }
+    }
+}
+
+/// Returns a buffer that does not grow by what is typed: growing would leave that behind.
+fn empty() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(LONGEST + AT_ONCE))
 }
 
 impl Input {
@@ -83,7 +100,7 @@ impl Input {
             }
             self.wait_and_read();
         }
-        Ok(Some(std::mem::take(&mut self.buffer)))
+        Ok(Some(std::mem::replace(&mut self.buffer, empty())))
     }
 
     fn source(&self) -> BorrowedFd<'_> {
@@ -138,8 +155,9 @@ impl Input {
             None => return None,
         };
         let end = self.buffer.len().min(end + 1);
-        let rest = self.buffer.split_off(end);
-        let line = std::mem::replace(&mut self.buffer, Zeroizing::new(rest));
+        let mut rest = empty();
+        rest.extend(self.buffer.iter().skip(end));
+        let line = std::mem::replace(&mut self.buffer, rest);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         Some(Zeroizing::new(String::from_utf8_lossy(line).into_owned()))
@@ -152,7 +170,7 @@ impl Input {
         if !matches!(poll(&mut fds, wait.as_ref()), Ok(ready) if ready > 0) {
             return;
         }
-        let mut bytes = Zeroizing::new([0; 4096]);
+        let mut bytes = Zeroizing::new([0; AT_ONCE]);
         match rustix::io::read(source, bytes.as_mut_slice()) {
             Ok(0) => self.ended = true,
             Ok(count) => self.buffer.extend(bytes.iter().take(count)),
