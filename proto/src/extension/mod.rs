@@ -3,14 +3,21 @@
 //! | extension | create | get | where |
 //! |---|---|---|---|
 //! | `cmtgKey` | yes | yes | [`cmtg_key`] |
+//! | `devicePubKey` | yes | yes | [`device_pub_key`] |
 //! | `prf` | yes | yes | [`prf`], the authenticator's side |
+//! | `relationshipPublicKey` | yes | yes | [`relationship_public_key`] |
+//! | `supplementalPubKeys` | yes | yes | [`supplemental_pub_keys`] |
 //!
 //! An extension whose signature covers the authenticator data, in which its own key stands, needs
 //! two phases: [`Prepared::signed_output`] goes into the authenticator data, and only then can
 //! [`Prepared::finish`] sign them.
 
+pub mod attested_key;
 pub mod cmtg_key;
+pub mod device_pub_key;
 pub mod prf;
+pub mod relationship_public_key;
+pub mod supplemental_pub_keys;
 
 use core::fmt;
 
