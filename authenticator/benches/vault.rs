@@ -100,6 +100,7 @@ fn sign_in(criterion: &mut Criterion) {
             user_presence: None,
             user_verification: None,
             pin_uv_auth_param: None,
+            pin_uv_auth_protocol: None,
         }
         .encode()
     };

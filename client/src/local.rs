@@ -137,7 +137,7 @@ impl Person for AtKeyboard<'_> {
 impl AtKeyboard<'_> {
     fn decide(&mut self, prompt: &Prompt<'_>, pin: &mut dyn PinPad) -> Result<Answer, Unanswered> {
         let (what, account) = match prompt {
-            Prompt::Excluded { rp_id } => (
+            Prompt::Excluded { rp_id, .. } => (
                 format!("tell {rp_id} that this account has a passkey here already"),
                 0,
             ),
@@ -160,7 +160,7 @@ impl AtKeyboard<'_> {
             _ => return Ok(Answer::Refused),
         };
         // What no PIN is needed for is asked with a word, unless the PIN stands for the person.
-        let needs_pin = !matches!(prompt, Prompt::Excluded { .. });
+        let needs_pin = !matches!(prompt, Prompt::Excluded { verify: false, .. });
         if pin.is_set() && (needs_pin || self.keyboard.knows_pin()) {
             return self.verify(&what, account, pin);
         }

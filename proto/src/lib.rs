@@ -8,6 +8,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | (none) | CBOR, COSE keys, authenticator data, CTAP2 messages, extensions: all that a relying party needs |
+//! | `pin-uv` | `hmac-secret`, and the key agreement that it needs |
 //! | `hybrid` | QR codes, adverts, Noise, the two ceremonies |
 //! | `trust` | trust-group messages, key wrapping, key selection |
 
@@ -20,6 +21,8 @@ pub mod extension;
 pub mod hybrid;
 pub mod ids;
 mod now;
+#[cfg(feature = "pin-uv")]
+pub mod pin_uv;
 #[cfg(feature = "trust")]
 pub mod trust;
 

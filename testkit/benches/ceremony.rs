@@ -38,6 +38,8 @@ fn get_info() -> Vec<u8> {
         aaguid: Aaguid([0; 16]),
         options: vec![(text("rk"), true), (text("uv"), true)],
         transports: vec![text("hybrid"), text("internal")],
+        pin_uv_protocols: Vec::new(),
+        max_cred_blob_length: None,
         attestation_formats: Vec::new(),
     }
     .encode()
@@ -53,6 +55,7 @@ fn request() -> Vec<u8> {
         user_presence: None,
         user_verification: Some(true),
         pin_uv_auth_param: None,
+        pin_uv_auth_protocol: None,
     }
     .encode()
 }

@@ -87,7 +87,8 @@ fn frames_that_make_no_sense_get_a_status_or_the_door_and_others_go_on() {
         (&[0x04, 0xA0], 0x03),
         (&[0x01], 0x12),
         (&[0x01, 0xA0], 0x14),
-        (&[0x06, 0xA0], 0x01),
+        (&[0x06, 0xA0], 0x14),
+        (&[0x09, 0xA0], 0x01),
         (&[0xFF], 0x01),
     ] {
         assert_eq!(ask(&mut stream, request), [status], "{request:x?}");

@@ -1,49 +1,188 @@
-//! The extensions of a request, and their answers.
+//! The extensions of a request, and their answers. Only what `getInfo` lists is answered.
 
 use handfast_proto::cbor::Map;
 use handfast_proto::cose::{Algorithm, KeyId};
-use handfast_proto::extension::prf::{self, PreparedPrf};
-use handfast_proto::extension::{Answered, cmtg_key};
+use handfast_proto::ctap2::Status;
+use handfast_proto::extension::cred_protect::{self, Protection};
+use handfast_proto::extension::{Answered, cmtg_key, cred_blob, hmac_secret, large_blob, prf};
 
-use super::Authenticator;
+use super::{Authenticator, Session, Sharing, Turn};
 use crate::group;
+use crate::vault::Passkey;
 
-/// Which of the extensions that are known here a request asks for.
-pub(super) struct Wanted {
+/// The extensions that are answered here.
+pub(super) const NAMES: [&str; 7] = [
+    cmtg_key::NAME,
+    cred_blob::NAME,
+    cred_protect::NAME,
+    hmac_secret::NAME,
+    hmac_secret::NAME_AT_CREATION,
+    large_blob::NAME,
+    prf::NAME,
+];
+
+/// What a request for a new passkey asks for.
+pub(super) struct AtCreation {
     pub(super) group_key: bool,
-    pub(super) prf: Option<prf::Request>,
+    cred_blob: Option<cred_blob::Offered>,
+    hmac_secret: bool,
+    large_blob: bool,
+    prf: Option<prf::Request>,
+    protection: Option<Protection>,
+    salts: Option<hmac_secret::Salts>,
 }
 
-impl Wanted {
-    pub(super) fn of(extensions: &Map) -> Self {
-        Self {
+impl AtCreation {
+    pub(super) fn parse(extensions: &Map, session: &Session) -> Result<Self, Status> {
+        let key = session.key_agreement.as_ref();
+        Ok(Self {
             group_key: cmtg_key::requested(extensions),
+            cred_blob: cred_blob::Offered::parse(extensions),
+            hmac_secret: hmac_secret::requested(extensions),
+            large_blob: large_blob::asks_for_support(extensions),
             prf: prf::Request::parse(extensions),
-        }
+            protection: cred_protect::requested(extensions),
+            salts: hmac_secret::Salts::at_creation(extensions, key)?,
+        })
     }
 
-    /// Whether the site gets a secret, if the person is verified.
-    pub(super) fn shares_secret(&self) -> bool {
-        self.prf.as_ref().is_some_and(prf::Request::evaluates)
+    pub(super) fn shares(&self) -> Vec<Sharing> {
+        let prf = self.prf.as_ref().is_some_and(prf::Request::evaluates);
+        listed([
+            (self.group_key, Sharing::GroupKey),
+            (prf || self.salts.is_some(), Sharing::Secret),
+        ])
     }
+
+    /// Gives a new passkey what it keeps.
+    pub(super) fn give(&self, passkey: &mut Passkey, turn: &mut Turn<'_>) {
+        passkey.prf = Some(prf::Seeds::generate(turn.rng));
+        passkey.protection = self.protection.unwrap_or_default();
+        passkey.cred_blob = self
+            .cred_blob
+            .as_ref()
+            .and_then(cred_blob::Offered::kept)
+            .cloned();
+    }
+
+    /// Answers for a passkey that has what it keeps.
+    pub(super) fn answer(
+        &self,
+        answered: &mut Answered<'_>,
+        passkey: &Passkey,
+        verified: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(offered) = &self.cred_blob {
+            answered.push(cred_blob::prepare_new(offered));
+        }
+        if let Some(protection) = self.protection {
+            answered.push(cred_protect::prepare(protection));
+        }
+        if self.large_blob {
+            answered.push(large_blob::prepare_new());
+        }
+        if self.hmac_secret {
+            answered.push(hmac_secret::prepare_new());
+        }
+        let Some(seeds) = &passkey.prf else {
+            return;
+        };
+        if let Some(salts) = &self.salts {
+            answered.push(salts.prepare_new(seeds, verified, turn.rng));
+        }
+        if let Some(request) = &self.prf {
+            answered.push(prf::prepare_new(request, seeds, verified));
+        }
+    }
+}
+
+/// What a request to sign in asks for.
+pub(super) struct AtSignIn {
+    pub(super) group_key: bool,
+    cred_blob: bool,
+    pub(super) large_blob: Option<large_blob::Request>,
+    prf: Option<prf::Request>,
+    salts: Option<hmac_secret::Salts>,
+}
+
+impl AtSignIn {
+    pub(super) fn parse(extensions: &Map, session: &Session) -> Result<Self, Status> {
+        let key = session.key_agreement.as_ref();
+        Ok(Self {
+            group_key: cmtg_key::requested(extensions),
+            cred_blob: cred_blob::requested(extensions),
+            large_blob: large_blob::Request::parse(extensions),
+            prf: prf::Request::parse(extensions),
+            salts: hmac_secret::Salts::parse(extensions, key)?,
+        })
+    }
+
+    pub(super) fn shares(&self) -> Vec<Sharing> {
+        let prf = self.prf.as_ref().is_some_and(prf::Request::evaluates);
+        let (reads, writes) = match &self.large_blob {
+            None => (false, false),
+            Some(large_blob::Request::Read) => (true, false),
+            Some(_) => (false, true),
+        };
+        listed([
+            (self.group_key, Sharing::GroupKey),
+            (prf || self.salts.is_some(), Sharing::Secret),
+            (reads, Sharing::StoredRead),
+            (writes, Sharing::StoredReplaced),
+        ])
+    }
+
+    /// Whether a passkey is to make secrets in the form of security keys, which wants a person there.
+    pub(super) fn makes_secrets(&self) -> bool {
+        self.salts.is_some()
+    }
+
+    /// Answers for a passkey. Whether what was to be stored is, is known already.
+    pub(super) fn answer(
+        &self,
+        answered: &mut Answered<'_>,
+        passkey: &Passkey,
+        verified: bool,
+        written: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.cred_blob {
+            answered.push(cred_blob::prepare(passkey.cred_blob.as_ref()));
+        }
+        match &self.large_blob {
+            None => {}
+            Some(large_blob::Request::Read) => {
+                let stored = passkey.large_blob.as_ref().map(|(blob, _)| blob);
+                answered.push_some(large_blob::prepare_read(stored));
+            }
+            Some(_) => answered.push(large_blob::prepare_written(written)),
+        }
+        let Some(seeds) = &passkey.prf else {
+            return;
+        };
+        if let Some(salts) = &self.salts {
+            answered.push(salts.prepare(seeds, verified, turn.rng));
+        }
+        // Its secrets are only for who verified himself.
+        if let Some(request) = self.prf.as_ref().filter(|_| verified) {
+            answered.push_some(prf::prepare(request, &passkey.credential_id, seeds));
+        }
+    }
+}
+
+fn listed<const N: usize>(all: [(bool, Sharing); N]) -> Vec<Sharing> {
+    let wanted = all.into_iter().filter(|(wanted, _)| *wanted);
+    wanted.map(|(_, sharing)| sharing).collect()
 }
 
 impl Authenticator {
-    /// Answers for a passkey with these, as far as there are any.
-    pub(super) fn answered(
-        &self,
-        group_key: Option<KeyId>,
-        algorithm: Algorithm,
-        prf: Option<PreparedPrf>,
-    ) -> Answered<'_> {
+    /// Answers with the trust-group key, if there is one. A passkey of a vault can always be on
+    /// several devices.
+    pub(super) fn answered(&self, group_key: Option<KeyId>, algorithm: Algorithm) -> Answered<'_> {
         let mut answered = Answered::default();
         let key = group_key.and_then(|key| group::key(&self.device, key));
-        if let Some(key) = key.and_then(|key| cmtg_key::prepare(algorithm, true, key)) {
-            answered.push(key);
-        }
-        if let Some(prf) = prf {
-            answered.push(prf);
-        }
+        answered.push_some(key.and_then(|key| cmtg_key::prepare(algorithm, true, key)));
         answered
     }
 }

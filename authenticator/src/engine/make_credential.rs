@@ -1,11 +1,10 @@
 use handfast_proto::auth_data::{AttestedCredential, AuthenticatorData, Flags};
 use handfast_proto::cose::{Algorithm, SigningKey};
 use handfast_proto::ctap2::{Status, make_credential, truncate_name};
-use handfast_proto::extension::prf;
 use handfast_proto::ids::CredentialId;
 
 use super::attestation::Attestation;
-use super::extensions::Wanted;
+use super::extensions::AtCreation;
 use super::{AAGUID, Account, Authenticator, Prompt, Refused, Session, Turn, approved, tuple};
 use crate::group;
 use crate::vault::Passkey;
@@ -18,6 +17,8 @@ impl Authenticator {
         session: &Session,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
+        let proof = request.pin_uv_auth_param.as_deref();
+        self.refuse_client_pin(proof, request.pin_uv_auth_protocol, session, turn)?;
         let algorithm = request
             .algorithms
             .iter()
@@ -35,34 +36,47 @@ impl Authenticator {
             return Err(Status::INVALID_PARAMETER.into());
         }
         let rp_id = &request.rp.id;
-        let here = |id| {
-            self.vault
-                .passkey(id)
-                .is_some_and(|passkey| passkey.rp_id == *rp_id)
-        };
-        if request.exclude.iter().any(here) {
-            // Only to a person who is there may a site learn that a passkey is.
-            let answer = self.ask(&Prompt::Excluded { rp_id }, session, turn)?;
-            approved(answer, false)?;
-            return Err(Status::CREDENTIAL_EXCLUDED.into());
-        }
-        let wanted = Wanted::of(&request.extensions);
+        let wanted = AtCreation::parse(&request.extensions, session)?;
+        self.refuse_excluded(request, session, turn)?;
         let user = &request.user;
         let prompt = Prompt::Create {
             rp_id,
             account: Account::new(user.name.as_deref(), user.display_name.as_deref()),
-            shares_group_key: wanted.group_key,
-            shares_secret: wanted.shares_secret(),
+            shares: wanted.shares(),
         };
         let (_, verified) = approved(self.ask(&prompt, session, turn)?, verify)?;
         self.create(request, algorithm, &wanted, verified, turn)
+    }
+
+    /// Refuses to make another passkey for an account that has one which the site knows. Only to a
+    /// person who is there, and was verified if the passkey wants that, may a site learn that it is.
+    fn refuse_excluded(
+        &mut self,
+        request: &make_credential::Request,
+        session: &Session,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
+        let can_verify = self.can_verify(session.context.computer);
+        let rp_id = &request.rp.id;
+        let here = request
+            .exclude
+            .iter()
+            .filter_map(|id| self.vault.passkey(id));
+        let here = here.filter(|passkey| passkey.rp_id == *rp_id);
+        let here = here.map(|passkey| !passkey.protection.allows(true, false));
+        let Some(verify) = here.filter(|verify| can_verify || !verify).min() else {
+            return Ok(());
+        };
+        let answer = self.ask(&Prompt::Excluded { rp_id, verify }, session, turn)?;
+        approved(answer, verify)?;
+        Err(Status::CREDENTIAL_EXCLUDED.into())
     }
 
     fn create(
         &mut self,
         request: &make_credential::Request,
         algorithm: Algorithm,
-        wanted: &Wanted,
+        wanted: &AtCreation,
         verified: bool,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<u8>, Refused> {
@@ -77,23 +91,20 @@ impl Authenticator {
             .map_err(Refused::storage)?;
         passkey.user_name = name(&user.name);
         passkey.display_name = name(&user.display_name);
-        let seeds = prf::Seeds::generate(turn.rng);
-        let prf = wanted
-            .prf
-            .as_ref()
-            .map(|request| prf::prepare_new(request, &seeds, verified));
-        passkey.prf = Some(seeds);
-        self.vault.store(passkey).map_err(Refused::storage)?;
+        wanted.give(&mut passkey, turn);
+        self.vault.store(passkey).map_err(Refused::full)?;
 
         let tuple = tuple(rp_id, &id, &user.id);
         let group_key = self.group_key(wanted.group_key, &tuple, algorithm, turn);
-        let answered = self.answered(group_key, algorithm, prf);
+        let passkey = self.vault.passkey(&id).ok_or(Status::OTHER)?;
+        let mut answered = self.answered(group_key, algorithm);
+        wanted.answer(&mut answered, passkey, verified, turn);
         let attested = AttestedCredential {
             aaguid: AAGUID,
             credential_id: id,
             public_key: key.public_key().as_bytes().to_vec(),
         };
-        let flags = self.flags(verified);
+        let flags = self.flags(true, verified);
         let auth_data = AuthenticatorData::build(
             rp_id.hash(),
             flags,
@@ -120,8 +131,9 @@ impl Authenticator {
 
     /// The flags of a passkey of this vault: it can be on several devices from its first day, and
     /// is so when the vault knows another device.
-    pub(super) fn flags(&self, verified: bool) -> Flags {
-        (Flags::UP | Flags::BE)
+    pub(super) fn flags(&self, present: bool, verified: bool) -> Flags {
+        Flags::BE
+            .with(Flags::UP, present)
             .with(Flags::UV, verified)
             .with(Flags::BS, self.vault.has_other_device(self.device.id()))
     }

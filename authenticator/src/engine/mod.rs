@@ -1,6 +1,7 @@
 //! The CTAP2 engine: requests in, replies out, and a person asked in between.
 
 mod attestation;
+mod client_pin;
 mod extensions;
 mod get_assertion;
 mod join;
@@ -9,21 +10,25 @@ mod prompt;
 mod reset;
 
 use handfast_proto::cose::{Algorithm, KeyId};
+use handfast_proto::ctap2::client_pin::PROTOCOL_TWO;
 use handfast_proto::ctap2::{Command, Status, command, get_info};
-use handfast_proto::extension::{cmtg_key, prf};
+use handfast_proto::extension::cred_blob;
 use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
+use handfast_proto::pin_uv::KeyAgreement;
 use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
 use rand_core::CryptoRngCore;
 
 pub use prompt::{
-    Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt, printable, printable_text,
+    Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt, Sharing, printable,
+    printable_text,
 };
 
+use self::get_assertion::Remaining;
 use self::join::Joining;
 use self::prompt::StorePin;
 use crate::device::DeviceStore;
 use crate::group;
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 
 /// The model of this authenticator: random, once and for all.
 pub const AAGUID: Aaguid = Aaguid([
@@ -64,6 +69,8 @@ pub struct Session {
     context: Context,
     joining: Joining,
     conclusion: Conclusion,
+    key_agreement: Option<KeyAgreement>,
+    remaining: Option<Remaining>,
 }
 
 /// What came of a session.
@@ -94,6 +101,8 @@ impl Authenticator {
             context,
             joining: Joining::None,
             conclusion: Conclusion::Nothing { note: None },
+            key_agreement: None,
+            remaining: None,
         }
     }
 
@@ -128,10 +137,12 @@ impl Authenticator {
         let text = |text: &str| text.to_owned();
         get_info::Response {
             versions: vec![text("FIDO_2_0"), text("FIDO_2_1"), text(SUPPORT_VERSION)],
-            extensions: vec![text(cmtg_key::NAME), text(prf::NAME)],
+            extensions: extensions::NAMES.map(text).to_vec(),
             aaguid: AAGUID,
             options: vec![(text("rk"), true), (text("uv"), self.can_verify(computer))],
+            pin_uv_protocols: vec![PROTOCOL_TWO],
             transports: vec![text("hybrid"), text("internal")],
+            max_cred_blob_length: u64::try_from(cred_blob::LONGEST).ok(),
             attestation_formats: vec![text("none"), text("packed")],
         }
         .encode()
@@ -151,12 +162,18 @@ impl Authenticator {
             .map_err(Refused::from)
             .and_then(|command| {
                 self.read_folder(&mut turn)?;
+                // Whatever comes in between, the others of an assertion are gone.
+                let remaining = session.remaining.take();
                 match command {
+                    Command::ClientPin(request) => self.client_pin(request, session, &mut turn),
+                    Command::GetNextAssertion => {
+                        self.get_next_assertion(remaining, session, &mut turn)
+                    }
                     Command::MakeCredential(request) => {
                         self.make_credential(&request, session, &mut turn)
                     }
                     Command::GetAssertion(request) => {
-                        self.get_assertion(&request, session, &mut turn)
+                        self.get_assertion(request, session, &mut turn)
                     }
                     Command::GetInfo => Ok(self.get_info(session.context.computer)),
                     Command::Reset => self.reset(session, &mut turn),
@@ -268,6 +285,15 @@ impl Refused {
             status: Status::OTHER,
             note: Some(error.to_string()),
         }
+    }
+
+    /// A passkey could not be stored.
+    fn full(error: VaultError) -> Self {
+        let status = match error.is_full() {
+            true => Status::KEY_STORE_FULL,
+            false => Status::OTHER,
+        };
+        Self::noted(status, error.to_string())
     }
 
     fn noted(status: Status, note: impl Into<String>) -> Self {

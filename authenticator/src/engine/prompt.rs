@@ -59,6 +59,20 @@ pub enum Computer {
     ThisDevice,
 }
 
+/// What a site gets beyond a signature, or does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// It gets a trust-group key (extension `cmtgKey`).
+    GroupKey,
+    /// It gets a secret that the passkey makes (extensions `prf` and `hmac-secret`).
+    Secret,
+    /// It reads what it stored with the passkey (extension `largeBlob`).
+    StoredRead,
+    /// It stores something with the passkey, in the place of what it stored before.
+    StoredReplaced,
+}
+
 /// A question, with what it is about.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -69,15 +83,15 @@ pub enum Prompt<'a> {
         rp_id: &'a RpId,
         /// The account.
         account: Account,
-        /// Whether the site gets a trust-group key.
-        shares_group_key: bool,
-        /// Whether the site gets a secret that the passkey makes.
-        shares_secret: bool,
+        /// What else the site gets or does.
+        shares: Vec<Sharing>,
     },
     /// The account has a passkey here already; the site will be told so.
     Excluded {
         /// The site.
         rp_id: &'a RpId,
+        /// Whether it may be told so only of a person who was verified.
+        verify: bool,
     },
     /// A device wants into the trust group.
     Join {
@@ -104,10 +118,8 @@ pub enum Prompt<'a> {
         rp_id: &'a RpId,
         /// The accounts to choose from.
         accounts: Vec<Account>,
-        /// Whether the site gets a trust-group key.
-        shares_group_key: bool,
-        /// Whether the site gets a secret that the passkey makes.
-        shares_secret: bool,
+        /// What else the site gets or does.
+        shares: Vec<Sharing>,
     },
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::input::{Input, Typed};
 use crate::console::Silence;
 use crate::device::PinCheck;
-use crate::engine::{Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt};
+use crate::engine::{Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt, Sharing};
 
 /// How often a PIN may be mistyped in one prompt.
 const ATTEMPTS: usize = 3;
@@ -115,7 +115,10 @@ impl Asking {
             _ => 0,
         };
         // Where the PIN is typed, typing it is the approval; else a word is needed.
-        let is_presence = matches!(prompt, Prompt::Excluded { .. } | Prompt::Select);
+        let is_presence = matches!(
+            prompt,
+            Prompt::Excluded { verify: false, .. } | Prompt::Select
+        );
         let asks_pin = pin.is_set() && self.pin.is_none() && !is_presence;
         if !asks_pin || matches!(prompt, Prompt::Join { .. }) {
             let question = match prompt {
@@ -259,38 +262,48 @@ fn described(account: &Account) -> String {
     }
 }
 
+/// What else the site gets or does, a line each.
+fn shared(shares: &[Sharing]) -> String {
+    let lines = shares.iter().map(|sharing| match sharing {
+        Sharing::GroupKey => "\nThe site also gets the key of your trust group for this passkey.",
+        Sharing::Secret => {
+            "\nThe site also gets a secret that only this passkey makes, as for encrypting."
+        }
+        Sharing::StoredRead => "\nThe site also reads what it stored with this passkey.",
+        Sharing::StoredReplaced => {
+            "\nThe site also stores something with this passkey, in the place of what it stored \
+             before."
+        }
+    });
+    lines.collect()
+}
+
+fn name_of(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::GroupKey => "group-key",
+        Sharing::Secret => "secret",
+        Sharing::StoredRead => "stored-read",
+        Sharing::StoredReplaced => "stored-replaced",
+    }
+}
+
 fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
-    let shared = |key: &bool, secret: &bool| {
-        let key = match key {
-            true => "\nThe site also gets the key of your trust group for this passkey.",
-            false => "",
-        };
-        let secret = match secret {
-            true => {
-                "\nThe site also gets a secret that only this passkey makes, as for encrypting."
-            }
-            false => "",
-        };
-        format!("{key}{secret}")
-    };
     match prompt {
         Prompt::Create {
             rp_id,
             account,
-            shares_group_key,
-            shares_secret,
+            shares,
         } => format!(
             "{}\nMake a passkey for this site, for {}?\n{}{}",
             frame(rp_id.as_str()),
             described(account),
             who_asks(computer),
-            shared(shares_group_key, shares_secret)
+            shared(shares)
         ),
         Prompt::SignIn {
             rp_id,
             accounts,
-            shares_group_key,
-            shares_secret,
+            shares,
         } => {
             let list = match accounts.as_slice() {
                 [account] => format!("Sign in to this site as {}?", described(account)),
@@ -301,10 +314,10 @@ fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
                     },
                 ),
             };
-            let (who, shared) = (who_asks(computer), shared(shares_group_key, shares_secret));
+            let (who, shared) = (who_asks(computer), shared(shares));
             format!("{}\n{list}\n{who}{shared}", frame(rp_id.as_str()))
         }
-        Prompt::Excluded { rp_id } => format!(
+        Prompt::Excluded { rp_id, .. } => format!(
             "{}\nThis account has a passkey here already; no second one is made.",
             frame(rp_id.as_str())
         ),
@@ -352,23 +365,21 @@ fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
         Prompt::Create {
             rp_id,
             account,
-            shares_group_key,
-            shares_secret,
+            shares,
         } => json!({
             "kind": "create", "rp_id": rp_id.as_str(), "account": described(account),
-            "shares_group_key": shares_group_key, "shares_secret": shares_secret,
+            "shares": shares.iter().map(|&it| name_of(it)).collect::<Vec<_>>(),
         }),
         Prompt::SignIn {
             rp_id,
             accounts,
-            shares_group_key,
-            shares_secret,
+            shares,
         } => json!({
             "kind": "sign-in", "rp_id": rp_id.as_str(),
             "accounts": accounts.iter().map(described).collect::<Vec<_>>(),
-            "shares_group_key": shares_group_key, "shares_secret": shares_secret,
+            "shares": shares.iter().map(|&it| name_of(it)).collect::<Vec<_>>(),
         }),
-        Prompt::Excluded { rp_id } => json!({"kind": "excluded", "rp_id": rp_id.as_str()}),
+        Prompt::Excluded { rp_id, .. } => json!({"kind": "excluded", "rp_id": rp_id.as_str()}),
         Prompt::Select => json!({"kind": "select"}),
         Prompt::NoPasskey { rp_id } => json!({"kind": "no-passkey", "rp_id": rp_id.as_str()}),
         Prompt::Join {

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use handfast_proto::cbor::Map;
+use handfast_proto::extension::large_blob::LargeBlob;
 use handfast_proto::ids::{CredentialId, RpId};
 use handfast_proto::trust::{DeviceId, DeviceName, MemberKey, VaultId};
 use rand_core::CryptoRngCore;
@@ -64,6 +65,17 @@ pub enum VaultError {
     /// The pass phrase is wrong.
     #[error("the pass phrase is wrong")]
     WrongPassphrase,
+}
+
+impl VaultError {
+    /// Returns whether there was no room.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull)
+    }
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> VaultError {
@@ -249,7 +261,8 @@ impl Vault {
             .filter(|passkey| passkey.is_usable())
             .collect();
         found.sort_by(|a, b| {
-            (b.created_at, &b.credential_id).cmp(&(a.created_at, &a.credential_id))
+            let place = |it: &Passkey| (it.ordinal, it.created_at);
+            (place(b), &b.credential_id).cmp(&(place(a), &a.credential_id))
         });
         found
     }
@@ -298,7 +311,9 @@ impl Vault {
     /// # Errors
     ///
     /// [`VaultError::Io`]; then nothing has changed, or only marks of replacement are missing.
-    pub fn store(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+    pub fn store(&mut self, mut passkey: Passkey) -> Result<(), VaultError> {
+        let ordinals = self.passkeys.values().map(|(known, _)| known.ordinal);
+        passkey.ordinal = ordinals.max().unwrap_or_default().saturating_add(1);
         let older: Vec<CredentialId> = self
             .passkeys_of(&passkey.rp_id)
             .into_iter()
@@ -323,6 +338,35 @@ impl Vault {
     /// [`VaultError::Io`].
     pub fn delete(&mut self, id: &CredentialId, now: u64) -> Result<(), VaultError> {
         self.end(id, |passkey| passkey.deleted_at = Some(now))
+    }
+
+    /// Keeps durably what a site stores with a passkey, in the place of what it stored before.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Io`]; then nothing has changed.
+    pub fn set_large_blob(
+        &mut self,
+        id: &CredentialId,
+        blob: LargeBlob,
+        now: u64,
+    ) -> Result<(), VaultError> {
+        let Some((mut passkey, path)) = self.passkeys.remove(id) else {
+            return Ok(());
+        };
+        // The later one counts, on every device and whatever a clock says.
+        let after = passkey
+            .large_blob
+            .as_ref()
+            .map(|(_, at)| at.saturating_add(1));
+        let at = now.max(after.unwrap_or_default());
+        let before = passkey.large_blob.replace((blob, at));
+        let written = self.write_passkey(&passkey, &path);
+        if written.is_err() {
+            passkey.large_blob = before;
+        }
+        self.passkeys.insert(id.clone(), (passkey, path));
+        written
     }
 
     fn end(

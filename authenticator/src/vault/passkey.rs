@@ -4,6 +4,9 @@ use core::fmt;
 
 use handfast_proto::cbor::{Map, SecretMap, Value};
 use handfast_proto::cose::{Algorithm, CoseError, SigningKey};
+use handfast_proto::extension::cred_blob::CredBlob;
+use handfast_proto::extension::cred_protect::Protection;
+use handfast_proto::extension::large_blob::LargeBlob;
 use handfast_proto::extension::prf::Seeds;
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use zeroize::Zeroizing;
@@ -31,10 +34,24 @@ pub struct Passkey {
     pub replaced_at: Option<u64>,
     /// Since when it is deleted.
     pub deleted_at: Option<u64>,
-    /// What it makes secrets with (extension `prf`); nothing if it was made before there was that.
+    /// What it wants of a person before it answers (extension `credProtect`).
+    pub protection: Protection,
+    /// What the site left with it when it was made (extension `credBlob`).
+    pub cred_blob: Option<CredBlob>,
+    /// What the site stored with it last (extension `largeBlob`), and when.
+    pub large_blob: Option<(LargeBlob, u64)>,
+    /// Where it stands among the passkeys of its vault, the later ones having greater numbers: clocks
+    /// are too coarse for that, and set back at times. 0 if it was made before there was that.
+    pub ordinal: u64,
+    /// What it makes secrets with (extensions `prf` and `hmac-secret`); nothing if it was made before there was that.
     pub prf: Option<Seeds>,
     pkcs8: Zeroizing<Vec<u8>>,
+    /// What a later version keeps with it.
+    unknown: SecretMap,
 }
+
+/// The greatest member of a passkey's map that is known here.
+const LAST_MEMBER: u64 = 15;
 
 impl Passkey {
     /// Makes a new passkey from its key.
@@ -60,8 +77,13 @@ impl Passkey {
             changed_at: now,
             replaced_at: None,
             deleted_at: None,
+            protection: Protection::default(),
+            cred_blob: None,
+            large_blob: None,
+            ordinal: 0,
             prf: None,
             pkcs8: key.to_pkcs8_der()?,
+            unknown: SecretMap::from(Map::new()),
         })
     }
 
@@ -80,7 +102,14 @@ impl Passkey {
     }
 
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let map = Map::new()
+        let protection = Some(self.protection).filter(|it| *it != Protection::default());
+        let large_blob = self.large_blob.as_ref().map(|(blob, at)| {
+            Map::new()
+                .with(1, blob.deflated())
+                .with(2, blob.original_size())
+                .with(3, *at)
+        });
+        let known = Map::new()
             .with(1, self.credential_id.as_bytes())
             .with(2, self.rp_id.as_str())
             .with(3, self.user_handle.as_bytes())
@@ -91,7 +120,14 @@ impl Passkey {
             .with(8, self.changed_at)
             .with_some(9, self.replaced_at)
             .with_some(10, self.deleted_at)
-            .with_some(11, self.prf.as_ref().map(Seeds::as_bytes));
+            .with_some(11, self.prf.as_ref().map(Seeds::as_bytes))
+            .with_some(12, protection.map(Protection::level))
+            .with_some(13, self.cred_blob.as_ref().map(CredBlob::as_bytes))
+            .with_some(14, large_blob)
+            .with_some(15, Some(self.ordinal).filter(|ordinal| *ordinal > 0));
+        let map = self.unknown.iter().fold(known, |map, (key, value)| {
+            map.with(key.clone(), value.clone())
+        });
         SecretMap::from(map).encode()
     }
 
@@ -115,7 +151,21 @@ impl Passkey {
             prf: map
                 .int(11)
                 .and_then(|seeds| Seeds::from_bytes(seeds.as_bytes()?)),
+            protection: match map.int(12) {
+                Some(level) => Protection::from_level(level.as_u64()?)?,
+                None => Protection::default(),
+            },
+            cred_blob: match map.int(13) {
+                Some(blob) => Some(CredBlob::from_bytes(blob.as_bytes()?)?),
+                None => None,
+            },
+            large_blob: match map.int(14) {
+                Some(blob) => Some(large_blob(blob)?),
+                None => None,
+            },
+            ordinal: map.int(15).and_then(Value::as_u64).unwrap_or_default(),
             pkcs8,
+            unknown: unknown(&map),
         })
     }
 
@@ -127,9 +177,44 @@ impl Passkey {
             self.changed_at = other.changed_at;
         }
         self.prf = self.prf.take().or(other.prf);
+        self.protection = self.protection.max(other.protection);
+        self.cred_blob = self.cred_blob.take().or(other.cred_blob);
+        if written(&other.large_blob) > written(&self.large_blob) {
+            self.large_blob = other.large_blob;
+        }
+        self.ordinal = self.ordinal.max(other.ordinal);
+        let more = other
+            .unknown
+            .iter()
+            .filter(|(key, _)| self.unknown.get(key).is_none());
+        let more = more.fold(Map::clone(&self.unknown), |map, (key, value)| {
+            map.with(key.clone(), value.clone())
+        });
+        self.unknown = SecretMap::from(more);
         self.replaced_at = earliest(self.replaced_at, other.replaced_at);
         self.deleted_at = earliest(self.deleted_at, other.deleted_at);
     }
+}
+
+fn large_blob(value: &Value) -> Option<(LargeBlob, u64)> {
+    let map = value.as_map()?;
+    let blob = LargeBlob::new(map.int(1)?.as_bytes()?, map.int(2)?.as_u64()?)?;
+    Some((blob, map.int(3)?.as_u64()?))
+}
+
+/// Which of two large blobs is the later; of the same second, the same on every device.
+fn written(blob: &Option<(LargeBlob, u64)>) -> Option<(u64, &[u8])> {
+    blob.as_ref().map(|(blob, at)| (*at, blob.deflated()))
+}
+
+fn unknown(map: &Map) -> SecretMap {
+    let unknown = map.iter().filter(|(key, _)| {
+        let number = key.as_u64();
+        number.is_none_or(|number| number == 0 || number > LAST_MEMBER)
+    });
+    SecretMap::from(unknown.fold(Map::new(), |map, (key, value)| {
+        map.with(key.clone(), value.clone())
+    }))
 }
 
 fn earliest(a: Option<u64>, b: Option<u64>) -> Option<u64> {

@@ -262,6 +262,7 @@ impl Create {
             enterprise_attestation: None,
             attestation_formats: Vec::new(),
             pin_uv_auth_param: None,
+            pin_uv_auth_protocol: None,
         }
     }
 
@@ -339,6 +340,7 @@ impl Get {
             user_presence: None,
             user_verification: uv(verify, self.verification, info),
             pin_uv_auth_param: None,
+            pin_uv_auth_protocol: None,
         }
     }
 

@@ -74,6 +74,8 @@ fn info() -> get_info::Response {
         aaguid: MODEL,
         options: vec![("rk".to_owned(), true), ("uv".to_owned(), true)],
         transports: texts(&["internal", "hybrid", "internal"]),
+        pin_uv_protocols: Vec::new(),
+        max_cred_blob_length: None,
         attestation_formats: Vec::new(),
     }
 }

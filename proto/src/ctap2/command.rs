@@ -1,6 +1,6 @@
 //! Which command a request is.
 
-use super::{Status, get_assertion, make_credential};
+use super::{Status, client_pin, get_assertion, make_credential};
 
 /// authenticatorMakeCredential.
 pub const MAKE_CREDENTIAL: u8 = 0x01;
@@ -8,8 +8,12 @@ pub const MAKE_CREDENTIAL: u8 = 0x01;
 pub const GET_ASSERTION: u8 = 0x02;
 /// authenticatorGetInfo.
 pub const GET_INFO: u8 = 0x04;
+/// authenticatorClientPIN.
+pub const CLIENT_PIN: u8 = 0x06;
 /// authenticatorReset.
 pub const RESET: u8 = 0x07;
+/// authenticatorGetNextAssertion.
+pub const GET_NEXT_ASSERTION: u8 = 0x08;
 /// authenticatorSelection.
 pub const SELECTION: u8 = 0x0B;
 /// The vendor command that carries trust-group steps (`trust-group.md` §4.3).
@@ -25,10 +29,14 @@ pub const MAX_TRUST_GROUP_REQUEST: usize = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Command {
+    /// authenticatorClientPIN
+    ClientPin(client_pin::Request),
     /// authenticatorGetAssertion
     GetAssertion(get_assertion::Request),
     /// authenticatorGetInfo
     GetInfo,
+    /// authenticatorGetNextAssertion
+    GetNextAssertion,
     /// authenticatorMakeCredential
     MakeCredential(Box<make_credential::Request>),
     /// authenticatorReset
@@ -47,7 +55,8 @@ impl Command {
     /// # Errors
     ///
     /// The status to answer with: [`Status::REQUEST_TOO_LARGE`], [`Status::INVALID_CBOR`],
-    /// [`Status::CBOR_UNEXPECTED_TYPE`], [`Status::MISSING_PARAMETER`] or
+    /// [`Status::CBOR_UNEXPECTED_TYPE`], [`Status::MISSING_PARAMETER`],
+    /// [`Status::INVALID_PARAMETER`], [`Status::INVALID_SUBCOMMAND`] or
     /// [`Status::INVALID_LENGTH`].
     pub fn parse(request: &[u8]) -> Result<Self, Status> {
         let (&command, cbor) = request.split_first().ok_or(Status::INVALID_LENGTH)?;
@@ -63,10 +72,12 @@ impl Command {
                 Self::MakeCredential(Box::new(make_credential::Request::parse(cbor)?))
             }
             GET_ASSERTION => Self::GetAssertion(get_assertion::Request::parse(cbor)?),
-            GET_INFO | RESET | SELECTION if !cbor.is_empty() => {
+            CLIENT_PIN => Self::ClientPin(client_pin::Request::parse(cbor)?),
+            GET_INFO | GET_NEXT_ASSERTION | RESET | SELECTION if !cbor.is_empty() => {
                 return Err(Status::INVALID_LENGTH);
             }
             GET_INFO => Self::GetInfo,
+            GET_NEXT_ASSERTION => Self::GetNextAssertion,
             RESET => Self::Reset,
             SELECTION => Self::Selection,
             TRUST_GROUP => Self::TrustGroup(cbor.to_vec()),

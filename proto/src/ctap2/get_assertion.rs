@@ -28,6 +28,8 @@ pub struct Request {
     pub user_verification: Option<bool>,
     /// A PIN token's proof, which no phone here asks for.
     pub pin_uv_auth_param: Option<Vec<u8>>,
+    /// The number of the PIN/UV auth protocol of that proof.
+    pub pin_uv_auth_protocol: Option<u64>,
 }
 
 impl Request {
@@ -50,6 +52,7 @@ impl Request {
             user_verification: members.option(0x05, "uv")?,
             pin_uv_auth_param: members
                 .optional(0x06, |value| value.as_bytes().map(<[u8]>::to_vec))?,
+            pin_uv_auth_protocol: members.optional(0x07, Value::as_u64)?,
         })
     }
 
@@ -62,7 +65,8 @@ impl Request {
             .with_some(0x03, descriptors(&self.allow))
             .with_some(0x04, unless_empty(&self.extensions))
             .with_some(0x05, options)
-            .with_some(0x06, self.pin_uv_auth_param.clone());
+            .with_some(0x06, self.pin_uv_auth_param.clone())
+            .with_some(0x07, self.pin_uv_auth_protocol);
         [&[GET_ASSERTION], map.encode().as_slice()].concat()
     }
 }

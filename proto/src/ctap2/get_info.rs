@@ -16,8 +16,12 @@ pub struct Response {
     pub aaguid: Aaguid,
     /// Its options.
     pub options: Vec<(String, bool)>,
+    /// PIN/UV auth protocols that it speaks, the one liked most first.
+    pub pin_uv_protocols: Vec<u64>,
     /// Its transports, such as `hybrid`.
     pub transports: Vec<String>,
+    /// The most bytes of extension `credBlob`, if it has that.
+    pub max_cred_blob_length: Option<u64>,
     /// Formats of attestation that it can make, such as `packed`.
     pub attestation_formats: Vec<String>,
 }
@@ -41,7 +45,9 @@ impl Response {
             extensions: reply.optional(0x02, texts)?.unwrap_or_default(),
             aaguid: reply.required(0x03, |value| value.as_bytes()?.try_into().ok().map(Aaguid))?,
             options: options.unwrap_or_default(),
+            pin_uv_protocols: reply.optional(0x06, numbers)?.unwrap_or_default(),
             transports: reply.optional(0x09, texts)?.unwrap_or_default(),
+            max_cred_blob_length: reply.optional(0x0f, Value::as_u64)?,
             attestation_formats: reply.optional(0x16, texts)?.unwrap_or_default(),
         })
     }
@@ -54,12 +60,15 @@ impl Response {
         let options = self.options.iter().fold(Map::new(), |options, (name, on)| {
             options.with(name.as_str(), *on)
         });
+        let protocols: Vec<Value> = self.pin_uv_protocols.iter().map(|&n| n.into()).collect();
         Map::new()
             .with_some(0x01, list(&self.versions))
             .with_some(0x02, list(&self.extensions))
             .with(0x03, self.aaguid.0)
             .with_some(0x04, (!options.is_empty()).then_some(options))
+            .with_some(0x06, (!protocols.is_empty()).then_some(protocols))
             .with_some(0x09, list(&self.transports))
+            .with_some(0x0f, self.max_cred_blob_length)
             .with_some(0x16, list(&self.attestation_formats))
             .encode()
     }
@@ -89,4 +98,8 @@ fn texts(value: &Value) -> Option<Vec<String>> {
         .iter()
         .map(|text| text.as_text().map(str::to_owned))
         .collect()
+}
+
+fn numbers(value: &Value) -> Option<Vec<u64>> {
+    value.as_array()?.iter().map(Value::as_u64).collect()
 }

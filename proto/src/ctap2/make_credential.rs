@@ -35,6 +35,8 @@ pub struct Request {
     pub attestation_formats: Vec<String>,
     /// A PIN token's proof, which no phone here asks for.
     pub pin_uv_auth_param: Option<Vec<u8>>,
+    /// The number of the PIN/UV auth protocol of that proof.
+    pub pin_uv_auth_protocol: Option<u64>,
 }
 
 impl Request {
@@ -65,6 +67,7 @@ impl Request {
             attestation_formats: formats.unwrap_or_default(),
             pin_uv_auth_param: members
                 .optional(0x08, |value| value.as_bytes().map(<[u8]>::to_vec))?,
+            pin_uv_auth_protocol: members.optional(0x09, Value::as_u64)?,
         })
     }
 
@@ -97,6 +100,7 @@ impl Request {
             .with_some(0x06, unless_empty(&self.extensions))
             .with_some(0x07, options)
             .with_some(0x08, self.pin_uv_auth_param.clone())
+            .with_some(0x09, self.pin_uv_auth_protocol)
             .with_some(0x0a, self.enterprise_attestation)
             .with_some(0x0b, (!formats.is_empty()).then_some(formats));
         [&[MAKE_CREDENTIAL], map.encode().as_slice()].concat()

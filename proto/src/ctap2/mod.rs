@@ -2,6 +2,7 @@
 //!
 //! Unknown keys and options are ignored; a known key of the wrong type is not.
 
+pub mod client_pin;
 pub mod command;
 pub mod get_assertion;
 pub mod get_info;

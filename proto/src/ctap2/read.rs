@@ -9,6 +9,13 @@ use crate::ids::{ClientDataHash, CredentialId, IdError, RpId, UserHandle};
 pub(super) struct Members(Map);
 
 impl Members {
+    /// Reads the map of a request that has no extensions.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Status> {
+        let value = cbor::decode(bytes).map_err(|_| Status::INVALID_CBOR)?;
+        let map = value.into_map().ok_or(Status::CBOR_UNEXPECTED_TYPE)?;
+        Ok(Self(map))
+    }
+
     /// Reads the map of a request whose extensions are under this key.
     pub(super) fn of_request(bytes: &[u8], extensions: i64) -> Result<Self, Status> {
         let value = cbor::decode_with_depth(bytes, cbor::MESSAGE_DEPTH + 1)

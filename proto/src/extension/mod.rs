@@ -3,7 +3,12 @@
 //! | extension | create | get | where |
 //! |---|---|---|---|
 //! | `cmtgKey` | yes | yes | [`cmtg_key`] |
+//! | `credBlob` | yes | yes | [`cred_blob`], the authenticator's side |
+//! | `credProtect` | yes | | [`cred_protect`], the authenticator's side |
 //! | `devicePubKey` | yes | yes | [`device_pub_key`] |
+//! | `hmac-secret` | yes | yes | [`hmac_secret`], the authenticator's side, with feature `pin-uv` |
+//! | `hmac-secret-mc` | yes | | [`hmac_secret`] |
+//! | `largeBlob` | yes | yes | [`large_blob`], the authenticator's side, as phones speak it |
 //! | `prf` | yes | yes | [`prf`], the authenticator's side |
 //! | `relationshipPublicKey` | yes | yes | [`relationship_public_key`] |
 //! | `supplementalPubKeys` | yes | yes | [`supplemental_pub_keys`] |
@@ -14,7 +19,12 @@
 
 pub mod attested_key;
 pub mod cmtg_key;
+pub mod cred_blob;
+pub mod cred_protect;
 pub mod device_pub_key;
+#[cfg(feature = "pin-uv")]
+pub mod hmac_secret;
+pub mod large_blob;
 pub mod prf;
 pub mod relationship_public_key;
 pub mod supplemental_pub_keys;
@@ -37,6 +47,69 @@ pub trait Prepared {
     fn finish(self: Box<Self>, auth_data: &[u8], hash: &ClientDataHash) -> Option<Value>;
 }
 
+/// An extension whose whole output goes into the authenticator data.
+#[derive(Debug)]
+pub struct Signed {
+    name: &'static str,
+    output: Value,
+}
+
+impl Signed {
+    fn new(name: &'static str, output: impl Into<Value>) -> Self {
+        Self {
+            name,
+            output: output.into(),
+        }
+    }
+}
+
+impl Prepared for Signed {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn signed_output(&self) -> Option<Value> {
+        Some(self.output.clone())
+    }
+
+    fn finish(self: Box<Self>, _: &[u8], _: &ClientDataHash) -> Option<Value> {
+        None
+    }
+}
+
+/// An extension whose whole output stays outside the authenticator data, which go to the site.
+pub struct Unsigned {
+    name: &'static str,
+    output: Map,
+}
+
+impl Unsigned {
+    fn new(name: &'static str, output: Map) -> Self {
+        Self { name, output }
+    }
+}
+
+/// Prints no content: it may be secret.
+impl fmt::Debug for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unsigned({})", self.name)
+    }
+}
+
+impl Prepared for Unsigned {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn signed_output(&self) -> Option<Value> {
+        None
+    }
+
+    fn finish(self: Box<Self>, _: &[u8], _: &ClientDataHash) -> Option<Value> {
+        Some(self.output.into())
+    }
+}
+
 /// The extensions that are answered in one response.
 #[derive(Default)]
 pub struct Answered<'a>(Vec<Box<dyn Prepared + 'a>>);
@@ -45,6 +118,12 @@ impl<'a> Answered<'a> {
     /// Answers one more.
     pub fn push(&mut self, prepared: impl Prepared + 'a) {
         self.0.push(Box::new(prepared));
+    }
+
+    /// Answers one more, if there is one.
+    pub fn push_some(&mut self, prepared: Option<impl Prepared + 'a>) {
+        self.0
+            .extend(prepared.map(|prepared| -> Box<dyn Prepared + 'a> { Box::new(prepared) }));
     }
 
     /// Returns the extensions of the authenticator data; nothing if there are none.

@@ -8,9 +8,9 @@ use rand_core::CryptoRngCore;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Prepared;
+use super::Unsigned;
 use crate::cbor::{Map, Value};
-use crate::ids::{ClientDataHash, CredentialId};
+use crate::ids::CredentialId;
 
 /// The extension's identifier.
 pub const NAME: &str = "prf";
@@ -118,17 +118,20 @@ impl Seeds {
         self.0.as_ref()
     }
 
-    /// Makes the results for a person who was verified: HMAC-SHA-256 of each salt.
+    /// Makes the secret of a salt: its HMAC-SHA-256.
+    pub(super) fn secret(&self, verified: bool, salt: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        let (with, without) = self.0.split_at(32);
+        let key = if verified { with } else { without };
+        // HMAC takes keys of every length.
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+        mac.update(salt);
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+
+    /// Makes the results for a person who was verified.
     fn results(&self, salts: &Salts) -> Map {
-        let (verified, _) = self.0.split_at(32);
-        let make = |salt: &[u8; 32]| -> Value {
-            // HMAC takes keys of every length.
-            let mut mac = Hmac::<Sha256>::new_from_slice(verified)
-                .unwrap_or_else(|_| Hmac::new(&Default::default()));
-            mac.update(salt);
-            let made: [u8; 32] = mac.finalize().into_bytes().into();
-            made.into()
-        };
+        let make = |salt| Value::from(self.secret(true, salt).as_slice());
         Map::new()
             .with("first", make(&salts.first))
             .with_some("second", salts.second.as_ref().map(make))
@@ -141,46 +144,27 @@ impl fmt::Debug for Seeds {
     }
 }
 
-/// The extension with its output in hand.
-#[derive(Debug)]
-pub struct PreparedPrf(Map);
-
 /// Prepares the output for a new passkey: that it has the extension, and the results, if salts came
 /// along and the person was verified.
-pub fn prepare_new(request: &Request, seeds: &Seeds, verified: bool) -> PreparedPrf {
+pub fn prepare_new(request: &Request, seeds: &Seeds, verified: bool) -> Unsigned {
     let salts = request.for_new().filter(|_| verified);
     let results = salts.map(|salts| seeds.results(salts));
-    PreparedPrf(
-        Map::new()
-            .with("enabled", true)
-            .with_some("results", results),
-    )
+    let output = Map::new()
+        .with("enabled", true)
+        .with_some("results", results);
+    Unsigned::new(NAME, output)
 }
 
 /// Prepares the output of a passkey for a person who was verified; nothing without salts for it.
-pub fn prepare(request: &Request, id: &CredentialId, seeds: &Seeds) -> Option<PreparedPrf> {
+pub fn prepare(request: &Request, id: &CredentialId, seeds: &Seeds) -> Option<Unsigned> {
     let results = seeds.results(request.salts(id)?);
-    Some(PreparedPrf(Map::new().with("results", results)))
-}
-
-impl Prepared for PreparedPrf {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    /// Nothing: what is in the authenticator data goes to the site.
-    fn signed_output(&self) -> Option<Value> {
-        None
-    }
-
-    fn finish(self: Box<Self>, _: &[u8], _: &ClientDataHash) -> Option<Value> {
-        Some(self.0.into())
-    }
+    Some(Unsigned::new(NAME, Map::new().with("results", results)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension::Prepared as _;
 
     fn salts(first: u8, second: Option<u8>) -> Map {
         Map::new()
@@ -201,8 +185,8 @@ mod tests {
         CredentialId::from_bytes(&[byte; 32]).unwrap()
     }
 
-    fn first(prepared: &PreparedPrf) -> Vec<u8> {
-        let results = prepared.0.text("results").unwrap().as_map().unwrap();
+    fn first(prepared: &Unsigned) -> Vec<u8> {
+        let results = prepared.output.text("results").unwrap().as_map().unwrap();
         results.text("first").unwrap().as_bytes().unwrap().to_vec()
     }
 
@@ -215,7 +199,7 @@ mod tests {
         ];
         let request = request(Map::new().with("eval", salts(1, Some(2)))).unwrap();
         let made = prepare(&request, &id(1), &seeds()).unwrap();
-        let results = made.0.text("results").unwrap().as_map().unwrap();
+        let results = made.output.text("results").unwrap().as_map().unwrap();
         for (name, wanted) in ["first", "second"].into_iter().zip(wanted) {
             let made = results.text(name).unwrap().as_bytes().unwrap();
             assert_eq!(hex::encode(made), wanted);
@@ -249,8 +233,11 @@ mod tests {
             (&with, true, true),
         ] {
             let made = prepare_new(request, &seeds(), verified);
-            assert_eq!(made.0.text("enabled").and_then(Value::as_bool), Some(true));
-            assert_eq!(made.0.text("results").is_some(), results);
+            assert_eq!(
+                made.output.text("enabled").and_then(Value::as_bool),
+                Some(true)
+            );
+            assert_eq!(made.output.text("results").is_some(), results);
             assert!(made.signed_output().is_none());
         }
     }

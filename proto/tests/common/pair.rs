@@ -15,6 +15,8 @@ pub(crate) fn info() -> Vec<u8> {
         aaguid: Aaguid([0; 16]),
         options: vec![("uv".to_owned(), true)],
         transports: vec!["hybrid".to_owned()],
+        pin_uv_protocols: Vec::new(),
+        max_cred_blob_length: None,
         attestation_formats: Vec::new(),
     }
     .encode()

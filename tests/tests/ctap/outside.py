@@ -9,8 +9,9 @@ from fido2 import cbor
 from fido2.attestation import Attestation, AttestationType
 from fido2.cose import ES256, EdDSA
 from fido2.ctap import CtapDevice, CtapError
-from fido2.ctap2 import Ctap2
+from fido2.ctap2 import ClientPin, Ctap2
 from fido2.ctap2.base import AttestationResponse
+from fido2.ctap2.pin import PinProtocolV2
 from fido2.hid import CAPABILITY
 from fido2.webauthn import AttestedCredentialData, AuthenticatorData
 
@@ -106,7 +107,84 @@ def sign_in_as_somebody(ctap, passkeys):
     all_data = [made.auth_data.credential_data for made in passkeys]
     (data,) = [it for it in all_data if it.credential_id == got.credential["id"]]
     got.verify(client_hash, data.public_key)
-    assert got.user_selected and got.number_of_credentials is None
+    # The tool chooses: the newest comes first, and each of the others once.
+    assert got.user_selected is None and got.number_of_credentials == len(passkeys)
+    assert data == all_data[-1]
+    seen = [data.credential_id]
+    for _ in passkeys[1:]:
+        got = ctap.get_next_assertion()
+        (data,) = [it for it in all_data if it.credential_id == got.credential["id"]]
+        got.verify(client_hash, data.public_key)
+        seen.append(data.credential_id)
+    assert seen == [it.credential_id for it in reversed(all_data)]
+    assert status_of(ctap.get_next_assertion) == CtapError.ERR.NOT_ALLOWED
+
+
+def agree(ctap):
+    """Agrees on a secret, as a client does that wants secrets of passkeys."""
+    protocol = PinProtocolV2()
+    theirs = ctap.client_pin(protocol.VERSION, ClientPin.CMD.GET_KEY_AGREEMENT)[1]
+    ours, secret = protocol.encapsulate(theirs)
+
+    def cover(salts):
+        covered = protocol.encrypt(secret, salts)
+        tag = protocol.authenticate(secret, covered)
+        return {1: ours, 2: covered, 3: tag, 4: protocol.VERSION}
+
+    return cover, lambda covered: protocol.decrypt(secret, covered)
+
+
+def secrets_of_passkeys(ctap, info):
+    """`hmac-secret` and `prf` make the same of the same salts."""
+    assert info.pin_uv_protocols == [2]
+    assert {"hmac-secret", "hmac-secret-mc"} <= set(info.extensions)
+    assert ctap.client_pin(2, ClientPin.CMD.GET_UV_RETRIES)[5] == 8
+    cover, uncover = agree(ctap)
+    salts = bytes([1]) * 32 + bytes([2]) * 32
+    asked = {"hmac-secret": True, "hmac-secret-mc": cover(salts)}
+    made = make(ctap, b"seven", [-7], extensions=asked)
+    assert made.auth_data.extensions["hmac-secret"] is True
+    secrets = uncover(made.auth_data.extensions["hmac-secret-mc"])
+    assert len(secrets) == 64
+    listed = [{"id": made.auth_data.credential_data.credential_id, "type": "public-key"}]
+    get = lambda extensions: ctap.get_assertion(
+        RP["id"], bytes(32), listed, extensions, {"uv": True}
+    )
+    got = get({"hmac-secret": cover(salts)})
+    assert uncover(got.auth_data.extensions["hmac-secret"]) == secrets
+    one = get({"hmac-secret": cover(salts[:32])})
+    assert uncover(one.auth_data.extensions["hmac-secret"]) == secrets[:32]
+    wrong = cover(salts)
+    wrong[3] = bytes(32)
+    status = status_of(lambda: get({"hmac-secret": wrong}))
+    assert status == CtapError.ERR.PIN_AUTH_INVALID
+    first, second = salts[:32], salts[32:]
+    request = {1: RP["id"], 2: bytes(32), 3: listed, 5: {"uv": True}}
+    request[4] = {"prf": {"eval": {"first": first, "second": second}}}
+    results = ctap.send_cbor(2, request)[8]["prf"]["results"]
+    assert results["first"] + results["second"] == secrets
+
+
+def what_passkeys_keep(ctap, info):
+    """`credProtect`, `credBlob` and `largeBlob`."""
+    assert {"credBlob", "credProtect", "largeBlob"} <= set(info.extensions)
+    assert info.max_cred_blob_length == 32
+    asked = {"credProtect": 3, "credBlob": b"left here", "largeBlob": {"support": "required"}}
+    made = make(ctap, b"eight", [-7], extensions=asked)
+    assert made.auth_data.extensions == {"credProtect": 3, "credBlob": True}
+    assert made.unsigned_extension_outputs["largeBlob"] == {"supported": True}
+    listed = [{"id": made.auth_data.credential_data.credential_id, "type": "public-key"}]
+    request = {1: RP["id"], 2: bytes(32), 3: listed, 5: {"uv": True}}
+    blob = os.urandom(600)
+    write = {"largeBlob": {"write": blob, "originalSize": 2000}}
+    assert ctap.send_cbor(2, request | {4: write})[8]["largeBlob"] == {"written": True}
+    read = {"credBlob": True, "largeBlob": {"read": True}}
+    got = ctap.send_cbor(2, request | {4: read})
+    assert got[8]["largeBlob"] == {"blob": blob, "originalSize": 2000}
+    assert AuthenticatorData(got[2]).extensions == {"credBlob": b"left here"}
+    # Without verification it is not there, and silence shows nothing of others than it might.
+    silent = lambda ids: ctap.get_assertion(RP["id"], bytes(32), ids, options={"up": False})
+    assert status_of(lambda: silent(listed)) == CtapError.ERR.NO_CREDENTIALS
 
 
 def main(path):
@@ -161,6 +239,9 @@ def main(path):
     got = other.send_cbor(2, request)[8]["prf"]["results"]
     assert got == made["results"] and got["first"] != got["second"]
     assert {len(result) for result in got.values()} == {32}
+
+    secrets_of_passkeys(ctap, info)
+    what_passkeys_keep(ctap, info)
 
     ctap.reset()
     assert status_of(lambda: ctap.get_assertion(RP["id"], bytes(32))) == ERR.NO_CREDENTIALS

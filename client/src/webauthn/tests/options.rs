@@ -16,6 +16,8 @@ fn phone(options: &[(&str, bool)], extensions: &[&str]) -> get_info::Response {
             .map(|(name, on)| ((*name).to_owned(), *on))
             .collect(),
         transports: Vec::new(),
+        pin_uv_protocols: Vec::new(),
+        max_cred_blob_length: None,
         attestation_formats: Vec::new(),
     }
 }

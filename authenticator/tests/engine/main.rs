@@ -5,169 +5,21 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use handfast_authenticator::device::{DeviceStore, MachineId, Pin, PinCheck};
-use handfast_authenticator::engine::{
-    Answer, Authenticator, Computer, Context, Person, PinPad, Prompt, printable,
-};
+use handfast_authenticator::device::PinCheck;
+use handfast_authenticator::engine::{Answer, Computer, printable};
 use handfast_authenticator::group;
-use handfast_authenticator::passphrase::{Passphrase, Stretching};
-use handfast_authenticator::vault::{InitOptions, Vault, VaultDevice};
+use handfast_authenticator::vault::VaultDevice;
 use handfast_proto::auth_data::AuthenticatorData;
-use handfast_proto::cbor::Map;
 use handfast_proto::cose::CoseKey;
-use handfast_proto::ctap2::{
-    RpEntity, Status, UserEntity, get_assertion, make_credential, split_reply,
-};
-use handfast_proto::extension::cmtg_key;
-use handfast_proto::ids::{ClientDataHash, CredentialId, RpId, UserHandle};
+use handfast_proto::ctap2::{Status, get_assertion, make_credential, split_reply};
+use handfast_proto::ids::{CredentialId, RpId};
 use handfast_proto::trust::{DeviceId, DeviceName};
-use rand_core::OsRng;
-use tempfile::TempDir;
 
-const HASH: ClientDataHash = ClientDataHash([7; 32]);
-const PIN: &str = "1234";
+mod extensions;
+mod phone;
+mod requests;
 
-type Answering = Box<dyn FnMut(&mut dyn PinPad) -> Answer>;
-
-/// Answers as told, and remembers what it was asked.
-struct Scripted {
-    answer: Answering,
-    asked: Vec<String>,
-}
-
-impl Person for Scripted {
-    fn ask(&mut self, prompt: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
-        self.asked.push(format!("{prompt:?}"));
-        (self.answer)(pin)
-    }
-}
-
-fn approving() -> Scripted {
-    answering(|pin| {
-        assert_eq!(pin.check(PIN), Ok(PinCheck::Right));
-        Answer::Approved {
-            account: 0,
-            verified: true,
-        }
-    })
-}
-
-fn answering(answer: impl FnMut(&mut dyn PinPad) -> Answer + 'static) -> Scripted {
-    Scripted {
-        answer: Box::new(answer),
-        asked: Vec::new(),
-    }
-}
-
-struct Phone {
-    authenticator: Authenticator,
-    _folder: TempDir,
-    now: u64,
-}
-
-impl Phone {
-    fn new(with_pin: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = InitOptions {
-            for_tests: true,
-            stretching: Stretching::LEAST,
-        };
-        let phrase = Passphrase::new("correct horse");
-        let vault = Vault::init(&folder.path().join("v"), &phrase, options, &mut OsRng).unwrap();
-        let (machine, name) = (
-            MachineId::from_bytes(b"m"),
-            DeviceName::parse("phone").unwrap(),
-        );
-        let device = folder.path().join("d");
-        let mut device = DeviceStore::create(&device, &vault, &machine, name, &mut OsRng).unwrap();
-        if with_pin {
-            device
-                .set_pin(&Pin::parse(PIN).unwrap(), Stretching::LEAST, &mut OsRng)
-                .unwrap();
-        }
-        Self {
-            authenticator: Authenticator { vault, device },
-            _folder: folder,
-            now: 1000,
-        }
-    }
-
-    fn ask(&mut self, request: &[u8], person: &mut Scripted) -> Vec<u8> {
-        self.ask_as(Computer::Unknown, request, person)
-    }
-
-    fn ask_as(&mut self, computer: Computer, request: &[u8], person: &mut Scripted) -> Vec<u8> {
-        let context = Context {
-            computer,
-            method: None,
-            handshake_hash: None,
-        };
-        let mut session = self.authenticator.session(context);
-        self.now += 1;
-        self.authenticator
-            .handle(&mut session, request, person, &mut OsRng, self.now)
-            .bytes
-    }
-
-    fn create(&mut self, request: &make_credential::Request) -> AuthenticatorData {
-        let reply = self.ask(&request.encode(), &mut approving());
-        let response = make_credential::Response::parse(split_reply(&reply).unwrap()).unwrap();
-        assert_eq!(response.format, "none");
-        let data = AuthenticatorData::parse(&response.auth_data).unwrap();
-        if let Some(output) = cmtg_key::client_output(&data, &response.unsigned_extensions).unwrap()
-        {
-            let key = CoseKey::parse(&output.public_key).unwrap();
-            key.verify(&[data.as_bytes(), &HASH.0].concat(), &output.signature)
-                .unwrap();
-        }
-        data
-    }
-
-    fn status(&mut self, request: &[u8], person: &mut Scripted) -> Status {
-        split_reply(&self.ask(request, person)).unwrap_err()
-    }
-}
-
-fn create(user: &[u8]) -> make_credential::Request {
-    make_credential::Request {
-        client_data_hash: HASH,
-        rp: RpEntity {
-            id: RpId::parse("example.org").unwrap(),
-            name: None,
-        },
-        user: UserEntity {
-            id: UserHandle::from_bytes(user).unwrap(),
-            name: Some(String::from_utf8_lossy(user).into_owned()),
-            display_name: Some(String::new()),
-        },
-        algorithms: vec![-7],
-        exclude: Vec::new(),
-        extensions: Map::new().with("cmtgKey", true).with("unknown", 1),
-        resident_key: Some(true),
-        user_verification: Some(true),
-        user_presence: None,
-        enterprise_attestation: None,
-        attestation_formats: Vec::new(),
-        pin_uv_auth_param: None,
-    }
-}
-
-fn get(allow: &[CredentialId]) -> get_assertion::Request {
-    get_assertion::Request {
-        rp_id: RpId::parse("example.org").unwrap(),
-        client_data_hash: HASH,
-        allow: allow.to_vec(),
-        has_allow_list: !allow.is_empty(),
-        extensions: Map::new().with("cmtgKey", true),
-        user_presence: None,
-        user_verification: Some(true),
-        pin_uv_auth_param: None,
-    }
-}
-
-fn id(data: &AuthenticatorData) -> CredentialId {
-    data.attested.as_ref().unwrap().credential_id.clone()
-}
+use phone::{HASH, PIN, Phone, answering, approving, create, get, id};
 
 #[test]
 fn a_passkey_is_made_and_signs_with_the_same_group_key() {
@@ -343,7 +195,8 @@ fn malformed_unknown_and_oversized_requests_get_their_status() {
     let mut person = approving();
     for (request, status) in [
         (vec![], Status::INVALID_LENGTH),
-        (vec![0x06], Status::INVALID_COMMAND),
+        (vec![0x06], Status::INVALID_CBOR),
+        (vec![0x09], Status::INVALID_COMMAND),
         (vec![0x07], Status::INVALID_COMMAND),
         (vec![0x0b, 0xa0], Status::INVALID_LENGTH),
         (vec![0x01, 0xff], Status::INVALID_CBOR),
@@ -398,7 +251,7 @@ fn a_wrong_pin_is_no_refusal() {
 #[test]
 fn a_pin_that_cannot_be_tried_is_a_fault_of_the_device() {
     let mut phone = Phone::new(true);
-    let store = phone._folder.path().join("d/device.handfast");
+    let store = phone.folder.path().join("d/device.handfast");
     let mut person = answering(move |pin| {
         // As if the disk had been pulled out while the prompt was open.
         std::fs::remove_file(&store).unwrap();
@@ -480,130 +333,4 @@ fn only_a_tool_for_tests_deletes_everything() {
         assert_eq!(status, Status::NO_CREDENTIALS);
     }
     phone.create(&create(b"ana"));
-}
-
-/// A request's extensions with salts of these bytes.
-fn salted(prf: Map) -> Map {
-    Map::new().with("prf", prf)
-}
-
-fn salts(byte: u8) -> Map {
-    Map::new().with("first", [byte; 32])
-}
-
-/// The first result of a response's unsigned outputs.
-fn first_result(outputs: &Map) -> Option<Vec<u8>> {
-    let results = outputs.text("prf")?.as_map()?.text("results")?.as_map()?;
-    Some(results.text("first")?.as_bytes()?.to_vec())
-}
-
-impl Phone {
-    fn create_with(&mut self, extensions: Map, person: &mut Scripted) -> make_credential::Response {
-        let request = make_credential::Request {
-            extensions,
-            user_verification: None,
-            ..create(b"ana")
-        };
-        let reply = self.ask(&request.encode(), person);
-        make_credential::Response::parse(split_reply(&reply).unwrap()).unwrap()
-    }
-
-    fn get_with(
-        &mut self,
-        allow: &[CredentialId],
-        extensions: Map,
-        person: &mut Scripted,
-    ) -> get_assertion::Response {
-        let request = get_assertion::Request {
-            extensions,
-            user_verification: None,
-            ..get(allow)
-        };
-        let reply = self.ask(&request.encode(), person);
-        get_assertion::Response::parse(split_reply(&reply).unwrap()).unwrap()
-    }
-}
-
-fn unverified() -> Scripted {
-    answering(|_| Answer::Approved {
-        account: 0,
-        verified: false,
-    })
-}
-
-#[test]
-fn a_passkey_makes_the_same_secret_of_the_same_salt_and_nobody_else_does() {
-    let mut phone = Phone::new(true);
-    let eval = || salted(Map::new().with("eval", salts(1)));
-    let made = phone.create_with(eval(), &mut approving());
-    let data = AuthenticatorData::parse(&made.auth_data).unwrap();
-    assert!(
-        data.extensions.is_none(),
-        "no secret is where the site reads"
-    );
-    let secret = first_result(&made.unsigned_extensions).unwrap();
-    let ana = id(&data);
-    let again = phone.get_with(&[], eval(), &mut approving());
-    assert_eq!(
-        first_result(&again.unsigned_extensions),
-        Some(secret.clone())
-    );
-    let other = salted(Map::new().with("eval", salts(2)));
-    let other = phone.get_with(&[], other, &mut approving());
-    assert_ne!(first_result(&other.unsigned_extensions).unwrap(), secret);
-
-    // The salts of its own go before those for all, and those of others are nothing to it.
-    let own = |of: &CredentialId| {
-        let entry = Map::new().with(of.as_bytes(), salts(1));
-        salted(
-            Map::new()
-                .with("eval", salts(2))
-                .with("evalByCredential", entry),
-        )
-    };
-    let stranger = CredentialId::from_bytes(&[9; 32]).unwrap();
-    let named = phone.get_with(std::slice::from_ref(&ana), own(&ana), &mut approving());
-    assert_eq!(
-        first_result(&named.unsigned_extensions),
-        Some(secret.clone())
-    );
-    let named = phone.get_with(&[ana], own(&stranger), &mut approving());
-    assert_ne!(first_result(&named.unsigned_extensions).unwrap(), secret);
-
-    let mut another = Phone::new(true);
-    let made = another.create_with(eval(), &mut approving());
-    assert_ne!(first_result(&made.unsigned_extensions).unwrap(), secret);
-}
-
-#[test]
-fn secrets_are_only_for_who_verified_himself_and_only_if_they_are_asked_for() {
-    let mut phone = Phone::new(true);
-    let eval = || salted(Map::new().with("eval", salts(1)));
-    let enabled = |response: &make_credential::Response| {
-        let prf = response.unsigned_extensions.text("prf")?.as_map()?;
-        prf.text("enabled")?.as_bool()
-    };
-    let made = phone.create_with(eval(), &mut unverified());
-    assert_eq!(enabled(&made), Some(true));
-    assert!(first_result(&made.unsigned_extensions).is_none());
-    let got = phone.get_with(&[], eval(), &mut unverified());
-    assert!(got.unsigned_extensions.is_empty());
-    let made = phone.create_with(salted(Map::new()), &mut approving());
-    assert_eq!(enabled(&made), Some(true));
-    assert!(first_result(&made.unsigned_extensions).is_none());
-    for extensions in [Map::new(), salted(Map::new().with("eval", true))] {
-        let made = phone.create_with(extensions.clone(), &mut approving());
-        assert!(made.unsigned_extensions.is_empty());
-        let got = phone.get_with(&[], extensions, &mut approving());
-        assert!(got.unsigned_extensions.is_empty());
-    }
-    // Made without being asked, it can all the same.
-    let mut person = approving();
-    let got = phone.get_with(&[], eval(), &mut person);
-    assert!(first_result(&got.unsigned_extensions).is_some());
-    assert!(
-        person.asked[0].contains("shares_secret: true"),
-        "{:?}",
-        person.asked
-    );
 }
