@@ -110,7 +110,7 @@ pub enum KeyError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proof {
     /// Whoever has these certificates, X.509 in DER. The first one's key signed, and is of the form
-    /// that it must have; who stands behind it was not looked at.
+    /// that it must have; who stands behind it is for [`super::Roots`] to tell.
     Certificates(Vec<Vec<u8>>),
     /// The key itself.
     Itself,

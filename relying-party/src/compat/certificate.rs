@@ -131,18 +131,25 @@ fn model(certificate: &TbsCertificate) -> Result<Option<Aaguid>, CertificateFaul
 fn key(info: &SubjectPublicKeyInfoOwned) -> Option<CoseKey> {
     let bits = info.subject_public_key.as_bytes()?;
     let parameters = info.algorithm.parameters.as_ref();
-    let map = match info.algorithm.oid {
+    match info.algorithm.oid {
         EC_KEY => {
             let curve: ObjectIdentifier = parameters?.decode_as().ok()?;
-            let point = bits.strip_prefix(&[0x04])?;
-            let (x, y) = point.split_at_checked(32)?;
-            let key = Map::new().with(1, 2).with(3, -7).with(-1, 1);
-            (curve == P256).then(|| key.with(-2, x).with(-3, y))?
+            (curve == P256).then(|| es256_key(bits))?
         }
-        ED25519 if parameters.is_none() => {
-            Map::new().with(1, 1).with(3, -8).with(-1, 6).with(-2, bits)
-        }
-        _ => return None,
-    };
-    CoseKey::parse(&map.encode()).ok()
+        ED25519 if parameters.is_none() => eddsa_key(bits),
+        _ => None,
+    }
+}
+
+/// Returns the key of an uncompressed point of P-256.
+pub(super) fn es256_key(point: &[u8]) -> Option<CoseKey> {
+    let (x, y) = point.strip_prefix(&[0x04])?.split_at_checked(32)?;
+    let key = Map::new().with(1, 2).with(3, -7).with(-1, 1);
+    CoseKey::parse(&key.with(-2, x).with(-3, y).encode()).ok()
+}
+
+/// Returns the key of a point of Ed25519.
+pub(super) fn eddsa_key(point: &[u8]) -> Option<CoseKey> {
+    let key = Map::new().with(1, 1).with(3, -8).with(-1, 6);
+    CoseKey::parse(&key.with(-2, point).encode()).ok()
 }

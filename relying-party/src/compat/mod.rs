@@ -4,11 +4,12 @@
 //!
 //! A key that is known says that the device was seen before, and no more: that it cannot leave its
 //! device is only as true as who vouches for it is believed. [`Proof::Certificates`] hands over the
-//! certificates; whether their root is one to believe is the site's to say.
+//! certificates; which [`Roots`] are to be believed is the site's to say.
 
 mod attested_key;
 mod certificate;
 mod device_pub_key;
+mod roots;
 mod supplemental_pub_keys;
 
 use handfast_proto::auth_data::AuthenticatorData;
@@ -21,6 +22,7 @@ pub use attested_key::{
     AttestationFault, KeyError, KeyFault, KeyRecord, Outcome, Presented, Proof, Standing,
 };
 pub use certificate::CertificateFault;
+pub use roots::{NotARoot, PathFault, Roots};
 
 use crate::cmtg;
 use crate::response::{CmtgOutput, bytes, cmtg_output};

@@ -3,12 +3,14 @@
 use handfast_proto::cbor::{Map, Value};
 use handfast_proto::cose::SigningKey;
 use handfast_proto::extension::attested_key::{Attestation, AttestedKey, Made};
+use handfast_relying_party::cmtg::Mode;
 use handfast_relying_party::compat::{
-    AttestationFault, CertificateFault, KeyError, Outcome, Proof, Standing,
+    AttestationFault, CertificateFault, KeyError, NotARoot, Outcome, PathFault, Proof, Roots,
+    Standing,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, KeyPair,
-    PKCS_ED25519,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName,
+    DnType, IsCa, KeyPair, PKCS_ED25519,
 };
 
 use crate::keys::{ENTIRE, MODEL, World, mismatch, new_key};
@@ -185,4 +187,84 @@ fn no_byte_of_a_certificate_is_read_beyond_its_place() {
         assert_eq!(found, Outcome::Presented(Standing::Error(malformed)));
     }
     assert!(refused > der.len() / 12, "{refused} of {}", der.len());
+}
+
+/// A time in which the vectors' certificates are valid, and one after it.
+const NOW: u64 = 1_800_000_000;
+const LATE: u64 = 5_000_000_000;
+
+#[test]
+fn the_vectors_certificates_lead_to_their_root_and_to_no_other() {
+    let all = crate::vectors("trust-group.json");
+    let root = all["meta"]["attestationCaCert"].as_str().unwrap();
+    let root = hex::decode(root).unwrap();
+    let roots = Roots::new(std::slice::from_ref(&root)).unwrap();
+    let others = Roots::new(&[authority("Others").der().to_vec()]).unwrap();
+    let mut found = 0;
+    for vector in all["vectors"].as_array().unwrap() {
+        let Ok((_, compat)) = crate::play(vector, Mode::Strict) else {
+            continue;
+        };
+        let device = match compat.device_pub_key {
+            Outcome::Presented(Standing::New(key)) => Some(key.proof),
+            _ => None,
+        };
+        let supplemental = match compat.supplemental_pub_keys {
+            Outcome::Presented(standings) => standings,
+            _ => Vec::new(),
+        };
+        let supplemental = supplemental.into_iter().map(|standing| match standing {
+            Standing::New(key) | Standing::Known(key) => key.proof,
+            Standing::Error(error) => panic!("{error:?}"),
+        });
+        for proof in device.into_iter().chain(supplemental) {
+            let Proof::Certificates(certificates) = proof else {
+                continue;
+            };
+            assert_eq!(roots.vouch(&certificates, NOW), Ok(()));
+            assert_eq!(roots.vouch(&certificates, LATE), Err(PathFault::NotNow));
+            assert_eq!(others.vouch(&certificates, NOW), Err(PathFault::Unknown));
+            let nobody = Roots::default().vouch(&certificates, NOW);
+            assert_eq!(nobody, Err(PathFault::Unknown));
+            for at in 0..certificates[0].len() {
+                let mut altered = certificates.clone();
+                altered[0][at] ^= 1 << (at % 8);
+                assert!(roots.vouch(&altered, NOW).is_err(), "byte {at}");
+            }
+            found += 1;
+        }
+    }
+    assert_eq!(found, 2);
+    assert!(matches!(Roots::new(&[vec![0x30, 0]]), Err(NotARoot)));
+    assert_eq!(roots.vouch(&[], NOW), Err(PathFault::Invalid));
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut parameters = CertificateParams::default();
+    let distinguished = &mut parameters.distinguished_name;
+    distinguished.push(DnType::CommonName, name);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+#[test]
+fn a_way_over_another_authority_must_be_whole() {
+    let root = authority("Root");
+    let mut parameters = CertificateParams::default();
+    let distinguished = &mut parameters.distinguished_name;
+    distinguished.push(DnType::CommonName, "Between");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let between = CertifiedIssuer::signed_by(parameters, key, &root).unwrap();
+    let paper = Paper::new();
+    let leaf = paper.parameters.signed_by(&paper.key, &between).unwrap();
+    let (leaf, between) = (leaf.der().to_vec(), between.der().to_vec());
+    let roots = Roots::new(&[root.der().to_vec()]).unwrap();
+    assert_eq!(roots.vouch(&[leaf.clone(), between.clone()], NOW), Ok(()));
+    let alone = std::slice::from_ref(&leaf);
+    assert_eq!(roots.vouch(alone, NOW), Err(PathFault::Unknown));
+    let stranger = authority("Between").der().to_vec();
+    assert!(roots.vouch(&[leaf, stranger], NOW).is_err());
+    // A root's own word is no attestation.
+    assert!(roots.vouch(&[between], NOW).is_err());
 }
