@@ -1,5 +1,6 @@
 //! The command line of `handfast-authenticator`.
 
+mod compat;
 mod doctor;
 mod serve_ctap;
 mod told;
@@ -97,6 +98,8 @@ enum Command {
         /// The socket; one that nobody listens to any more is replaced.
         #[arg(value_name = "unix:PATH", value_parser = serve_ctap::parse_socket)]
         socket: PathBuf,
+        #[command(flatten)]
+        compat: compat::Compat,
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
@@ -155,6 +158,8 @@ struct Serving {
     /// Speak JSON, a line an event, on standard output.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    compat: compat::Compat,
 }
 
 impl Serving {
@@ -269,7 +274,9 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             Ok(())
         }
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
-        Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
+        Command::ServeCtap { socket, compat } => {
+            serve_ctap::serve_ctap(&home, &socket, &compat, &mut secrets)
+        }
         Command::Pin => {
             let mut authenticator = console::open(&home, &mut secrets)?;
             let pin = console::new_pin(&mut secrets)?
@@ -357,7 +364,8 @@ fn serve(
     let may_power_on = || may_power_on(voice, input);
     runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;
     let pin = console::pin_file()?;
-    let authenticator = console::open(home, &mut AtTerminal(input))?;
+    let mut authenticator = console::open(home, &mut AtTerminal(input))?;
+    serving.compat.set(&mut authenticator);
     told::name_damaged(&authenticator.vault, voice);
     allow(serving.approve, &authenticator)?;
     let mut phone = Phone {
