@@ -1,14 +1,15 @@
 //! COSE keys of the two algorithms that passkeys use here: ES256 and EdDSA (RFC 9053, WebAuthn
 //! §5.8.5). A public key keeps the bytes that it came in.
 
+mod signing;
+
 use core::fmt;
 
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
-use p256::ecdsa::signature::{Signer as _, Verifier as _};
-use rand_core::CryptoRngCore;
+use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zeroize::Zeroizing;
+
+pub use signing::SigningKey;
 
 use crate::cbor::{self, DecodeError, Map};
 
@@ -254,94 +255,5 @@ impl Eq for CoseKey {}
 impl fmt::Debug for CoseKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CoseKey({:?}, {})", self.algorithm(), self.key_id())
-    }
-}
-
-/// A private key. It is wiped from memory when it is dropped, and prints nothing of itself.
-pub struct SigningKey(PrivateKey);
-
-enum PrivateKey {
-    EdDsa(Box<ed25519_dalek::SigningKey>),
-    Es256(p256::ecdsa::SigningKey),
-}
-
-impl SigningKey {
-    /// Makes a new key.
-    pub fn generate(algorithm: Algorithm, mut rng: &mut dyn CryptoRngCore) -> Self {
-        Self(match algorithm {
-            Algorithm::Es256 => PrivateKey::Es256(p256::ecdsa::SigningKey::random(&mut rng)),
-            Algorithm::EdDsa => {
-                let mut seed = Zeroizing::new([0; 32]);
-                rng.fill_bytes(seed.as_mut());
-                PrivateKey::EdDsa(Box::new(ed25519_dalek::SigningKey::from_bytes(&seed)))
-            }
-        })
-    }
-
-    /// Reads an unencrypted PKCS#8 key, DER (RFC 5958); the algorithm is the key's own.
-    ///
-    /// # Errors
-    ///
-    /// [`CoseError::Pkcs8`].
-    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, CoseError> {
-        if let Ok(key) = p256::ecdsa::SigningKey::from_pkcs8_der(der) {
-            return Ok(Self(PrivateKey::Es256(key)));
-        }
-        let key = ed25519_dalek::SigningKey::from_pkcs8_der(der).map_err(|_| CoseError::Pkcs8)?;
-        Ok(Self(PrivateKey::EdDsa(Box::new(key))))
-    }
-
-    /// Returns the key as unencrypted PKCS#8, DER.
-    ///
-    /// # Errors
-    ///
-    /// [`CoseError::Pkcs8`] if it cannot be written, which no key that was made here is known for.
-    pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, CoseError> {
-        let document = match &self.0 {
-            PrivateKey::Es256(key) => p256::SecretKey::from(key).to_pkcs8_der(),
-            // RFC 8410's first version, without the public key, is what the vectors and most
-            // importers have.
-            PrivateKey::EdDsa(key) => ed25519_dalek::pkcs8::KeypairBytes {
-                secret_key: key.to_bytes(),
-                public_key: None,
-            }
-            .to_pkcs8_der(),
-        };
-        document
-            .map(|document| document.to_bytes())
-            .map_err(|_| CoseError::Pkcs8)
-    }
-
-    /// Returns the key's algorithm.
-    pub fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            PrivateKey::EdDsa(_) => Algorithm::EdDsa,
-            PrivateKey::Es256(_) => Algorithm::Es256,
-        }
-    }
-
-    /// Returns the public key.
-    pub fn public_key(&self) -> CoseKey {
-        match &self.0 {
-            PrivateKey::Es256(key) => CoseKey::from_es256(*key.verifying_key()),
-            PrivateKey::EdDsa(key) => CoseKey::from_eddsa(key.verifying_key()),
-        }
-    }
-
-    /// Signs a message. The signature is the same each time (RFC 6979, RFC 8032).
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        match &self.0 {
-            PrivateKey::Es256(key) => {
-                let signature: p256::ecdsa::DerSignature = key.sign(message);
-                signature.as_bytes().to_vec()
-            }
-            PrivateKey::EdDsa(key) => key.sign(message).to_bytes().to_vec(),
-        }
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningKey")
     }
 }

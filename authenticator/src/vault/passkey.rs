@@ -93,7 +93,7 @@ impl Passkey {
     ///
     /// [`CoseError`] if it cannot be read.
     pub fn key(&self) -> Result<SigningKey, CoseError> {
-        SigningKey::from_pkcs8_der(&self.pkcs8)
+        SigningKey::danger_from_own_pkcs8_der(&self.pkcs8)
     }
 
     /// Returns whether it can be used: neither replaced nor deleted.
@@ -143,7 +143,9 @@ impl Passkey {
             user_handle: UserHandle::from_bytes(map.int(3)?.as_bytes()?).ok()?,
             user_name: text(4),
             display_name: text(5),
-            algorithm: SigningKey::from_pkcs8_der(&pkcs8).ok()?.algorithm(),
+            algorithm: SigningKey::danger_from_own_pkcs8_der(&pkcs8)
+                .ok()?
+                .algorithm(),
             created_at: map.int(7)?.as_u64()?,
             changed_at: map.int(8)?.as_u64()?,
             replaced_at: map.int(9).and_then(Value::as_u64),
