@@ -8,6 +8,7 @@
 
 #[cfg(feature = "phone")]
 pub mod cli;
+pub mod compat;
 #[cfg(feature = "console")]
 pub mod console;
 pub mod device;

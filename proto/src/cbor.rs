@@ -1,8 +1,8 @@
 //! CTAP2 canonical CBOR: an encoder that cannot write anything else and a decoder that accepts
 //! nothing else (CTAP 2.3 §8).
 //!
-//! Integers and lengths in their shortest form, definite lengths, map keys sorted by their encoded
-//! bytes and unique, no tags, no floating point, no simple values but `false`, `true` and `null`,
+//! Integers and lengths in their shortest form, definite lengths, map keys sorted by their major
+//! type, length and bytes, and unique, no tags, no floating point, no simple values but `false`, `true` and `null`,
 //! text in UTF-8, bounded nesting, nothing after the item.
 
 mod decode;

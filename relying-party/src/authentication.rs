@@ -5,6 +5,7 @@ use handfast_proto::ids::{CredentialId, UserHandle};
 
 use crate::client_data::{Expected, check as check_client_data};
 use crate::cmtg::{self, Ceremony, Mode, Outcome};
+use crate::compat::{self, Outcomes};
 use crate::record::CredentialRecord;
 use crate::registration::check_auth_data;
 use crate::response::AuthenticationResponse;
@@ -26,6 +27,8 @@ pub struct Authenticated {
     pub record: CredentialRecord,
     /// What came of the trust-group key.
     pub cmtg: Outcome,
+    /// What came of the extensions that WebAuthn has no more.
+    pub compat: Outcomes,
     /// Whether another device was used than the one with the browser.
     pub cross_platform: bool,
 }
@@ -85,6 +88,15 @@ pub fn verify(
         records: &record.cmtg,
     };
     let cmtg = cmtg::check(ceremony, response.cmtg.as_ref(), mode);
+    let ceremony = compat::Ceremony {
+        requested: expected.compat,
+        auth_data: &auth_data,
+        hash: &hash,
+        passkey: &record.public_key,
+        records: Some(&record.compat),
+        cmtg: &record.cmtg,
+    };
+    let compat = ceremony.check(&response.compat, mode);
     // Step 8.
     let mut record = record.clone();
     record.sign_count = auth_data.sign_count;
@@ -93,6 +105,7 @@ pub fn verify(
     Ok(Authenticated {
         record,
         cmtg,
+        compat,
         cross_platform: response.cross_platform,
     })
 }

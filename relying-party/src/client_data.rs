@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::compat::Requested;
 use crate::rule::Rule;
 
 /// A challenge: random bytes of the server, for one attempt.
@@ -54,6 +55,8 @@ pub struct Expected {
     pub user_verification: bool,
     /// Whether the trust-group key was asked for.
     pub cmtg_key: bool,
+    /// Which of the extensions were asked for that WebAuthn has no more.
+    pub compat: Requested,
 }
 
 /// Checks client data and returns their hash.

@@ -4,12 +4,31 @@
 use handfast_proto::auth_data::AuthenticatorData;
 use handfast_proto::cbor::Value;
 use handfast_proto::cose::{Algorithm, CoseError, CoseKey, SignatureError};
-use handfast_proto::extension::cmtg_key::NAME;
+use handfast_proto::extension::{cmtg_key, relationship_public_key};
 use handfast_proto::ids::ClientDataHash;
 use thiserror::Error;
 
 use crate::record::CmtgRecord;
 use crate::response::CmtgOutput;
+
+/// Under which name the key is asked for. It is the same key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Name {
+    /// `cmtgKey`.
+    CmtgKey,
+    /// `relationshipPublicKey`, which is older.
+    RelationshipPublicKey,
+}
+
+impl Name {
+    /// Returns the extension's identifier, which is also the name of the key in the client's output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CmtgKey => cmtg_key::NAME,
+            Self::RelationshipPublicKey => relationship_public_key::NAME,
+        }
+    }
+}
 
 /// Which text is followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -129,11 +148,21 @@ pub struct Ceremony<'a> {
 
 /// Checks the extension. The ceremony itself must have been found good before.
 pub fn check(ceremony: Ceremony<'_>, client: Option<&CmtgOutput>, mode: Mode) -> Outcome {
+    check_as(Name::CmtgKey, ceremony, client, mode)
+}
+
+/// Checks the extension under one of its names.
+pub(crate) fn check_as(
+    name: Name,
+    ceremony: Ceremony<'_>,
+    client: Option<&CmtgOutput>,
+    mode: Mode,
+) -> Outcome {
     let signed = ceremony
         .auth_data
         .extensions
         .as_ref()
-        .and_then(|map| map.text(NAME));
+        .and_then(|map| map.text(name.as_str()));
     if !ceremony.requested {
         return match (signed, client) {
             (None, None) => Outcome::NotRequested,

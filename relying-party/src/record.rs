@@ -3,6 +3,8 @@
 use handfast_proto::cose::{CoseKey, KeyId};
 use handfast_proto::ids::{CredentialId, UserHandle};
 
+use crate::compat::KeyRecords;
+
 /// Most trust-group keys that are kept of one passkey.
 pub const MAX_CMTG_RECORDS: usize = 64;
 
@@ -33,6 +35,8 @@ pub struct CredentialRecord {
     /// that named a trust group once and then names none is not one that never did
     /// (`trust-group.md` §1.6).
     pub cmtg: Vec<CmtgRecord>,
+    /// Its keys of the extensions that WebAuthn has no more.
+    pub compat: KeyRecords,
 }
 
 /// What the site makes of a trust group.

@@ -7,6 +7,7 @@ use handfast_proto::ids::{ClientDataHash, UserHandle};
 
 use crate::client_data::{Expected, check as check_client_data};
 use crate::cmtg::{self, Ceremony, Mode, Outcome};
+use crate::compat::{self, KeyRecords, Outcomes};
 use crate::record::CredentialRecord;
 use crate::response::RegistrationResponse;
 use crate::rule::Rule;
@@ -21,6 +22,8 @@ pub struct Registered {
     pub record: CredentialRecord,
     /// What came of the trust-group key.
     pub cmtg: Outcome,
+    /// What came of the extensions that WebAuthn has no more.
+    pub compat: Outcomes,
 }
 
 /// Verifies a registration response. Whether the credential is registered already is the store's
@@ -70,6 +73,15 @@ pub fn verify(
         records: &[],
     };
     let cmtg = cmtg::check(ceremony, response.cmtg.as_ref(), mode);
+    let ceremony = compat::Ceremony {
+        requested: expected.compat,
+        auth_data: &auth_data,
+        hash: &hash,
+        passkey: &key,
+        records: None,
+        cmtg: &[],
+    };
+    let compat = ceremony.check(&response.compat, mode);
     // Step 8.
     let record = CredentialRecord {
         id: response.id.clone(),
@@ -82,9 +94,14 @@ pub fn verify(
         created_at: now,
         last_used: now,
         cmtg: Vec::new(),
+        compat: KeyRecords::default(),
         public_key: key,
     };
-    Ok(Registered { record, cmtg })
+    Ok(Registered {
+        record,
+        cmtg,
+        compat,
+    })
 }
 
 fn offered_key(bytes: &[u8], algorithms: &[i64]) -> Result<CoseKey, Rule> {

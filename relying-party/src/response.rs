@@ -6,6 +6,8 @@ use handfast_proto::ids::{CredentialId, UserHandle};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::cmtg::Name;
+use crate::compat::ClientOutputs;
 use crate::rule::Rule;
 
 /// A member that cannot be read, by its path.
@@ -41,6 +43,8 @@ pub struct RegistrationResponse {
     pub transports: Vec<String>,
     /// The extension's client output, if there is a whole one.
     pub cmtg: Option<CmtgOutput>,
+    /// The client outputs of the extensions that WebAuthn has no more.
+    pub compat: ClientOutputs,
 }
 
 /// An authentication response.
@@ -60,9 +64,11 @@ pub struct AuthenticationResponse {
     pub cross_platform: bool,
     /// The extension's client output, if there is a whole one.
     pub cmtg: Option<CmtgOutput>,
+    /// The client outputs of the extensions that WebAuthn has no more.
+    pub compat: ClientOutputs,
 }
 
-fn bytes(value: Option<&Value>, path: &'static str) -> Result<Vec<u8>, ResponseError> {
+pub(crate) fn bytes(value: Option<&Value>, path: &'static str) -> Result<Vec<u8>, ResponseError> {
     let text = value.and_then(Value::as_str).ok_or(ResponseError(path))?;
     URL_SAFE_NO_PAD
         .decode(text)
@@ -83,10 +89,11 @@ fn id(value: &Value) -> Result<CredentialId, ResponseError> {
 }
 
 /// Reads the output; one that lacks a member is none (`trust-group.md` §1.6).
-fn cmtg(value: &Value) -> Option<CmtgOutput> {
-    let output = value.get("clientExtensionResults")?.get("cmtgKey")?;
+pub(crate) fn cmtg_output(value: &Value, name: Name) -> Option<CmtgOutput> {
+    let name = name.as_str();
+    let output = value.get("clientExtensionResults")?.get(name)?;
     Some(CmtgOutput {
-        public_key: bytes(output.get("cmtgKey"), "cmtgKey").ok()?,
+        public_key: bytes(output.get(name), name).ok()?,
         signature: bytes(output.get("signature"), "signature").ok()?,
     })
 }
@@ -109,7 +116,8 @@ impl RegistrationResponse {
                 "response.attestationObject",
             )?,
             transports: transports.take(8).map(str::to_owned).collect(),
-            cmtg: cmtg(value),
+            cmtg: cmtg_output(value, Name::CmtgKey),
+            compat: ClientOutputs::of(value),
         })
     }
 }
@@ -141,7 +149,8 @@ impl AuthenticationResponse {
             signature: bytes(response.get("signature"), "response.signature")?,
             user_handle,
             cross_platform: attachment == Some("cross-platform"),
-            cmtg: cmtg(value),
+            cmtg: cmtg_output(value, Name::CmtgKey),
+            compat: ClientOutputs::of(value),
         })
     }
 }

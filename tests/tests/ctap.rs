@@ -18,11 +18,14 @@ use handfast_tests::{PASSPHRASE, PIN, phone, run, stage, told, words};
 
 /// A phone that serves CTAP2 to tools, and its socket.
 fn serve(stage: &Stage, home: &Home) -> (Process, PathBuf) {
+    serve_with(stage, home, &[])
+}
+
+fn serve_with(stage: &Stage, home: &Home, options: &[&str]) -> (Process, PathBuf) {
     let path = stage.folder().join("ctap");
     let socket = format!("unix:{}", path.display());
-    let mut phone = stage
-        .spawn(Program::Phone, home, &["serve-ctap", &socket])
-        .unwrap();
+    let arguments = [&["serve-ctap", &socket], options].concat();
+    let mut phone = stage.spawn(Program::Phone, home, &arguments).unwrap();
     assert_eq!(phone.address().unwrap(), socket);
     (phone, path)
 }
@@ -65,7 +68,9 @@ fn an_outside_library_agrees_with_all_that_the_engine_says() {
         return;
     }
     let stage = stage();
-    let (_phone, path) = serve(&stage, &phone(&stage, "phone"));
+    let names = "devicePubKey,supplementalPubKeys,relationshipPublicKey";
+    let options = ["--compat-extensions", names];
+    let (_phone, path) = serve_with(&stage, &phone(&stage, "phone"), &options);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ctap/outside.py");
     let judged = Command::new(&python).arg(script).arg(&path).output();
     let judged = judged.unwrap();
@@ -164,6 +169,11 @@ fn only_a_vault_for_tests_is_served_and_only_its_owner_gets_in() {
         "cannot be used",
     );
     assert!(taken.exists());
-    let bad = words(&["serve-ctap", "/tmp/x"]);
-    assert_eq!(run(&stage, Program::Phone, &home, &bad, "").code, 2);
+    for bad in [
+        &["/tmp/x"][..],
+        &[&socket, "--compat-extensions", "devicePubKey,uvm"],
+    ] {
+        let bad = words(&[&["serve-ctap"], bad].concat());
+        assert_eq!(run(&stage, Program::Phone, &home, &bad, "").code, 2);
+    }
 }

@@ -4,6 +4,7 @@
 mod camera;
 mod clipboard;
 mod codes;
+mod compat;
 mod doctor;
 mod scan;
 mod serve_ctap;
@@ -111,6 +112,8 @@ enum Command {
         /// The socket; one that nobody listens to any more is replaced.
         #[arg(value_name = "unix:PATH", value_parser = serve_ctap::parse_socket)]
         socket: PathBuf,
+        #[command(flatten)]
+        compat: compat::Compat,
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
@@ -246,7 +249,9 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
         }
         Command::UnlockWith { way } => unlock_with::run(&home, way, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
-        Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
+        Command::ServeCtap { socket, compat } => {
+            serve_ctap::serve_ctap(&home, &socket, &compat, &mut secrets)
+        }
         Command::Pin => {
             let mut authenticator = console::open(&home, &mut secrets)?;
             let pin = console::new_pin(&mut secrets)?
@@ -335,7 +340,12 @@ fn serve(
     let may_power_on = || may_power_on(voice, input);
     runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;
     let pin = console::pin_file()?;
-    let authenticator = console::open(home, &mut AtTerminal(input, voice))?;
+    let open = || {
+        let mut authenticator = console::open(home, &mut AtTerminal(input, voice))?;
+        serving.compat.set(&mut authenticator);
+        Ok::<_, Failure>(authenticator)
+    };
+    let authenticator = open()?;
     told::name_damaged(&authenticator.vault, voice);
     allow(serving.approve, &authenticator)?;
     let mut phone = Phone {
@@ -372,7 +382,7 @@ fn serve(
             let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
             input.line(patience, &AtomicBool::new(false))
         },
-        unlock: &mut || console::open(home, &mut AtTerminal(input, voice)),
+        unlock: &mut { open },
         answer: &mut |phone, line| {
             let invitation = scan::read_code(line)?;
             // It may have been switched off since the last code.

@@ -13,6 +13,7 @@ use rand_core::OsRng;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
+use super::compat::Compat;
 use crate::console::{self, Failure, Secrets};
 use crate::engine::{Answer, Authenticator, Computer, Context, Person, PinPad, Prompt};
 use crate::home::Home;
@@ -32,9 +33,11 @@ pub(super) fn parse_socket(text: &str) -> Result<PathBuf, &'static str> {
 pub(super) fn serve_ctap(
     home: &Home,
     path: &Path,
+    compat: &Compat,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
-    let authenticator = console::open(home, secrets)?;
+    let mut authenticator = console::open(home, secrets)?;
+    compat.set(&mut authenticator);
     if !authenticator.vault.is_for_tests() {
         return Err(
             Failure::usage("serve-ctap works only with a vault made for tests").with_hint(

@@ -10,6 +10,7 @@ use handfast_proto::hybrid::{DataChannel, DataChannels};
 use handfast_transport::radio::Radio;
 use handfast_transport::tls::TlsTrust;
 
+use super::compat::Compat;
 use super::relay_url;
 use super::settings::Settings;
 use crate::console::{self, Failure};
@@ -52,6 +53,8 @@ pub(super) struct Serving {
     /// Speak JSON, a line an event, on standard output.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) compat: Compat,
 }
 
 /// How computers are met.

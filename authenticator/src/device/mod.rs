@@ -1,6 +1,7 @@
 //! The device store: what is this device's own and is never synced. It is sealed under the vault
 //! key and a local salt, and bound to this machine.
 
+mod bound;
 mod file;
 mod group;
 mod pin;
@@ -21,8 +22,10 @@ use thiserror::Error;
 pub(crate) use group::{File, Group, Seen};
 pub use pin::{Pin, PinError, TRIES};
 
+use self::bound::BoundKeys;
 use self::file::StoreFile;
 use self::pin::PinVerifier;
+use crate::compat::CompatExtensions;
 use crate::disk::make_folder;
 use crate::passphrase::{StretchError, Stretching};
 use crate::vault::Vault;
@@ -138,6 +141,9 @@ pub struct DeviceStore {
     name: DeviceName,
     pin: Option<PinVerifier>,
     pub(crate) group: Option<Group>,
+    bound: BoundKeys,
+    /// Which extensions this device answers that WebAuthn has no more; only in memory.
+    pub compat: CompatExtensions,
     /// What of the vault's folder the group has taken in; only in memory.
     pub(crate) seen: Seen,
 }
@@ -162,6 +168,8 @@ impl DeviceStore {
             name,
             pin: None,
             group: None,
+            bound: BoundKeys::default(),
+            compat: CompatExtensions::default(),
             seen: Seen::default(),
         };
         let _lock = store.file.lock()?;
@@ -179,13 +187,16 @@ impl DeviceStore {
     /// [`DeviceError`].
     pub fn open(folder: &Path, vault: &Vault, machine: &MachineId) -> Result<Self, DeviceError> {
         let (file, content) = StoreFile::open(folder, vault, machine)?;
-        let (keys, name, pin, group) = read_content(&content).ok_or_else(|| file.damaged())?;
+        let content = read_content(&content).ok_or_else(|| file.damaged())?;
+        let (keys, name, pin, group, bound) = content;
         Ok(Self {
             file,
             keys,
             name,
             pin,
             group,
+            bound,
+            compat: CompatExtensions::default(),
             seen: Seen::default(),
         })
     }
@@ -288,7 +299,7 @@ impl DeviceStore {
         let lock = self.file.lock()?;
         if let Some(content) = self.file.changed()? {
             let content = read_content(&content).ok_or_else(|| self.file.damaged())?;
-            (self.keys, self.name, self.pin, self.group) = content;
+            (self.keys, self.name, self.pin, self.group, self.bound) = content;
             self.seen = Seen::default();
         }
         Ok(Held {
@@ -304,12 +315,14 @@ impl DeviceStore {
             Some(group) => Some(group.to_map(rng).ok_or(IdentityError::Key)?),
             None => None,
         };
+        let bound = self.bound.to_list().ok_or(IdentityError::Key)?;
         let content = Map::new()
             .with(1, dsk.as_slice())
             .with(2, mk.as_slice())
             .with(3, self.name.as_str())
             .with_some(4, self.pin.as_ref().map(PinVerifier::to_map))
-            .with_some(5, group);
+            .with_some(5, group)
+            .with_some(6, (!bound.is_empty()).then_some(bound));
         self.file.write(&SecretMap::from(content), rng)
     }
 }
@@ -348,7 +361,13 @@ impl DerefMut for Held<'_> {
     }
 }
 
-type Content = (DeviceKeys, DeviceName, Option<PinVerifier>, Option<Group>);
+type Content = (
+    DeviceKeys,
+    DeviceName,
+    Option<PinVerifier>,
+    Option<Group>,
+    BoundKeys,
+);
 
 fn read_content(map: &Map) -> Option<Content> {
     let keys = DeviceKeys::from_parts(map.int(1)?.as_bytes()?, map.int(2)?.as_bytes()?).ok()?;
@@ -361,5 +380,9 @@ fn read_content(map: &Map) -> Option<Content> {
         Some(group) => Some(Group::parse(group.as_map()?)?),
         None => None,
     };
-    Some((keys, name, pin, group))
+    let bound = match map.int(6) {
+        Some(bound) => BoundKeys::parse(bound)?,
+        None => BoundKeys::default(),
+    };
+    Some((keys, name, pin, group, bound))
 }

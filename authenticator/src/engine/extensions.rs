@@ -1,16 +1,16 @@
 //! The extensions of a request, and their answers. Only what `getInfo` lists is answered.
 
 use handfast_proto::cbor::Map;
-use handfast_proto::cose::{Algorithm, KeyId};
 use handfast_proto::ctap2::Status;
 use handfast_proto::extension::cred_protect::{self, Protection};
 use handfast_proto::extension::{Answered, cmtg_key, cred_blob, hmac_secret, large_blob, prf};
 
-use super::{Authenticator, Session, Sharing, Turn};
-use crate::group;
+use super::keys::WantedKeys;
+use super::{Session, Sharing, Turn};
+use crate::compat::CompatExtensions;
 use crate::vault::Passkey;
 
-/// The extensions that are answered here.
+/// The extensions that are answered here whatever the owner of the device wants.
 pub(super) const NAMES: [&str; 7] = [
     cmtg_key::NAME,
     cred_blob::NAME,
@@ -23,7 +23,7 @@ pub(super) const NAMES: [&str; 7] = [
 
 /// What a request for a new passkey asks for.
 pub(super) struct AtCreation {
-    pub(super) group_key: bool,
+    pub(super) keys: WantedKeys,
     cred_blob: Option<cred_blob::Offered>,
     hmac_secret: bool,
     large_blob: bool,
@@ -33,10 +33,14 @@ pub(super) struct AtCreation {
 }
 
 impl AtCreation {
-    pub(super) fn parse(extensions: &Map, session: &Session) -> Result<Self, Status> {
+    pub(super) fn parse(
+        extensions: &Map,
+        session: &Session,
+        compat: &CompatExtensions,
+    ) -> Result<Self, Status> {
         let key = session.key_agreement.as_ref();
         Ok(Self {
-            group_key: cmtg_key::requested(extensions),
+            keys: WantedKeys::parse(extensions, compat),
             cred_blob: cred_blob::Offered::parse(extensions),
             hmac_secret: hmac_secret::requested(extensions),
             large_blob: large_blob::asks_for_support(extensions),
@@ -49,7 +53,8 @@ impl AtCreation {
     pub(super) fn shares(&self) -> Vec<Sharing> {
         let prf = self.prf.as_ref().is_some_and(prf::Request::evaluates);
         listed([
-            (self.group_key, Sharing::GroupKey),
+            (self.keys.share_group_key(), Sharing::GroupKey),
+            (self.keys.share_device_key(), Sharing::DeviceKey),
             (prf || self.salts.is_some(), Sharing::Secret),
         ])
     }
@@ -99,7 +104,7 @@ impl AtCreation {
 
 /// What a request to sign in asks for.
 pub(super) struct AtSignIn {
-    pub(super) group_key: bool,
+    pub(super) keys: WantedKeys,
     cred_blob: bool,
     pub(super) large_blob: Option<large_blob::Request>,
     prf: Option<prf::Request>,
@@ -107,10 +112,14 @@ pub(super) struct AtSignIn {
 }
 
 impl AtSignIn {
-    pub(super) fn parse(extensions: &Map, session: &Session) -> Result<Self, Status> {
+    pub(super) fn parse(
+        extensions: &Map,
+        session: &Session,
+        compat: &CompatExtensions,
+    ) -> Result<Self, Status> {
         let key = session.key_agreement.as_ref();
         Ok(Self {
-            group_key: cmtg_key::requested(extensions),
+            keys: WantedKeys::parse(extensions, compat),
             cred_blob: cred_blob::requested(extensions),
             large_blob: large_blob::Request::parse(extensions),
             prf: prf::Request::parse(extensions),
@@ -126,7 +135,8 @@ impl AtSignIn {
             Some(_) => (false, true),
         };
         listed([
-            (self.group_key, Sharing::GroupKey),
+            (self.keys.share_group_key(), Sharing::GroupKey),
+            (self.keys.share_device_key(), Sharing::DeviceKey),
             (prf || self.salts.is_some(), Sharing::Secret),
             (reads, Sharing::StoredRead),
             (writes, Sharing::StoredReplaced),
@@ -174,15 +184,4 @@ impl AtSignIn {
 fn listed<const N: usize>(all: [(bool, Sharing); N]) -> Vec<Sharing> {
     let wanted = all.into_iter().filter(|(wanted, _)| *wanted);
     wanted.map(|(_, sharing)| sharing).collect()
-}
-
-impl Authenticator {
-    /// Answers with the trust-group key, if there is one. A passkey of a vault can always be on
-    /// several devices.
-    pub(super) fn answered(&self, group_key: Option<KeyId>, algorithm: Algorithm) -> Answered<'_> {
-        let mut answered = Answered::default();
-        let key = group_key.and_then(|key| group::key(&self.device, key));
-        answered.push_some(key.and_then(|key| cmtg_key::prepare(algorithm, true, key)));
-        answered
-    }
 }

@@ -45,7 +45,7 @@ impl Authenticator {
         let verify = request.user_verification == Some(true);
         let computer = session.context.computer;
         let silent = request.user_presence == Some(false);
-        let wanted = AtSignIn::parse(&request.extensions, session)?;
+        let wanted = AtSignIn::parse(&request.extensions, session, &self.device.compat)?;
         // A computer far away may not learn in silence which passkeys are here.
         if silent && (computer != Computer::TestTool || verify || wanted.makes_secrets()) {
             return Err(Status::UNSUPPORTED_OPTION.into());
@@ -112,7 +112,7 @@ impl Authenticator {
             return Err(Status::NOT_ALLOWED.into());
         }
         let next = remaining.found.pop_front().ok_or(Status::NOT_ALLOWED)?;
-        let wanted = AtSignIn::parse(&remaining.request.extensions, session)?;
+        let wanted = AtSignIn::parse(&remaining.request.extensions, session, &self.device.compat)?;
         let approval = Approval {
             request: &remaining.request,
             wanted: &wanted,
@@ -185,9 +185,10 @@ impl Authenticator {
         };
         let algorithm = key.algorithm();
         let written = self.keep_large_blob(approval, id, turn);
-        let group_key = self.group_key(wanted.group_key, &tuple, algorithm, turn);
+        let group_key = self.group_key(&wanted.keys, &tuple, algorithm, turn);
+        self.bound_key(&wanted.keys, &tuple, algorithm, turn);
         let passkey = self.vault.named(id).ok_or(Status::NO_CREDENTIALS)?;
-        let mut answered = self.answered(group_key, algorithm);
+        let mut answered = self.answered(&wanted.keys, &tuple, group_key, algorithm);
         wanted.answer(&mut answered, passkey, verified, written, turn);
         let (hash, flags) = (request.rp_id.hash(), self.flags(approval.present, verified));
         let auth_data = AuthenticatorData::build(hash, flags, 0, None, answered.signed_outputs());

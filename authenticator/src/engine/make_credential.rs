@@ -36,7 +36,7 @@ impl Authenticator {
             return Err(Status::INVALID_PARAMETER.into());
         }
         let rp_id = &request.rp.id;
-        let wanted = AtCreation::parse(&request.extensions, session)?;
+        let wanted = AtCreation::parse(&request.extensions, session, &self.device.compat)?;
         self.refuse_excluded(request, session, turn)?;
         let user = &request.user;
         let prompt = Prompt::Create {
@@ -95,9 +95,10 @@ impl Authenticator {
         self.vault.store(passkey).map_err(Refused::full)?;
 
         let tuple = tuple(rp_id, &id, &user.id);
-        let group_key = self.group_key(wanted.group_key, &tuple, algorithm, turn);
+        let group_key = self.group_key(&wanted.keys, &tuple, algorithm, turn);
+        self.bound_key(&wanted.keys, &tuple, algorithm, turn);
         let passkey = self.vault.passkey(&id).ok_or(Status::OTHER)?;
-        let mut answered = self.answered(group_key, algorithm);
+        let mut answered = self.answered(&wanted.keys, &tuple, group_key, algorithm);
         wanted.answer(&mut answered, passkey, verified, turn);
         let attested = AttestedCredential {
             aaguid: AAGUID,

@@ -5,6 +5,7 @@ mod client_pin;
 mod extensions;
 mod get_assertion;
 mod join;
+mod keys;
 mod make_credential;
 mod prompt;
 mod reset;
@@ -25,6 +26,7 @@ pub use prompt::{
 
 use self::get_assertion::Remaining;
 use self::join::Joining;
+use self::keys::WantedKeys;
 use self::prompt::StorePin;
 use crate::device::DeviceStore;
 use crate::group;
@@ -113,6 +115,7 @@ impl Authenticator {
     /// [`group::GroupError`].
     pub fn tidy(&mut self, rng: &mut dyn CryptoRngCore, now: u64) -> Result<(), group::GroupError> {
         let gone = self.vault.bury(now)?;
+        self.forget_bound_keys(rng)?;
         if gone.is_empty() {
             return Ok(());
         }
@@ -137,7 +140,11 @@ impl Authenticator {
         let text = |text: &str| text.to_owned();
         get_info::Response {
             versions: vec![text("FIDO_2_0"), text("FIDO_2_1"), text(SUPPORT_VERSION)],
-            extensions: extensions::NAMES.map(text).to_vec(),
+            extensions: extensions::NAMES
+                .into_iter()
+                .chain(self.device.compat.names())
+                .map(text)
+                .collect(),
             aaguid: AAGUID,
             options: vec![(text("rk"), true), (text("uv"), self.can_verify(computer))],
             pin_uv_protocols: vec![PROTOCOL_TWO],
@@ -209,7 +216,8 @@ impl Authenticator {
     fn read_folder(&mut self, turn: &mut Turn<'_>) -> Result<(), Refused> {
         let read = self.vault.refresh().map_err(group::GroupError::from);
         read.and_then(|()| group::refresh(&mut self.vault, &mut self.device, turn.rng))
-            .map_err(Refused::storage)
+            .map_err(Refused::storage)?;
+        self.forget_bound_keys(turn.rng).map_err(Refused::storage)
     }
 
     /// Asks the person.
@@ -237,12 +245,12 @@ impl Authenticator {
     /// ceremony still goes on.
     fn group_key(
         &mut self,
-        wanted: bool,
+        wanted: &WantedKeys,
         tuple: &KeyTuple,
         algorithm: Algorithm,
         turn: &mut Turn<'_>,
     ) -> Option<KeyId> {
-        if !wanted {
+        if !wanted.share_group_key() {
             return None;
         }
         let Self { vault, device } = self;

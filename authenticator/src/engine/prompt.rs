@@ -66,7 +66,11 @@ pub enum Computer {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Sharing {
-    /// It gets a trust-group key (extension `cmtgKey`).
+    /// It gets a key that never leaves this device, and knows the device by it (extensions
+    /// `devicePubKey` and `supplementalPubKeys`).
+    DeviceKey,
+    /// It gets a trust-group key (extension `cmtgKey`, `relationshipPublicKey`, or
+    /// `supplementalPubKeys` of scope `provider`).
     GroupKey,
     /// It gets a secret that the passkey makes (extensions `prf` and `hmac-secret`).
     Secret,

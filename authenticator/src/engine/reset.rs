@@ -21,6 +21,7 @@ impl Authenticator {
         }
         self.retire_keys(&gone, turn.rng)
             .map_err(Refused::storage)?;
+        self.forget_bound_keys(turn.rng).map_err(Refused::storage)?;
         Ok(Vec::new())
     }
 }

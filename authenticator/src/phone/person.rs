@@ -241,6 +241,9 @@ fn described(account: &Account) -> String {
 /// What else the site gets or does, a line each.
 fn shared(shares: &[Sharing]) -> String {
     let lines = shares.iter().map(|sharing| match sharing {
+        Sharing::DeviceKey => {
+            "\nThe site also gets a key by which it knows this very device again."
+        }
         Sharing::GroupKey => "\nThe site also gets the key of your trust group for this passkey.",
         Sharing::Secret => {
             "\nThe site also gets a secret that only this passkey makes, as for encrypting."
@@ -256,6 +259,7 @@ fn shared(shares: &[Sharing]) -> String {
 
 fn name_of(sharing: Sharing) -> &'static str {
     match sharing {
+        Sharing::DeviceKey => "device-key",
         Sharing::GroupKey => "group-key",
         Sharing::Secret => "secret",
         Sharing::StoredRead => "stored-read",

@@ -204,7 +204,7 @@ impl Map {
         value: Value,
     ) -> Result<(), Ordering> {
         if let Some((last, ..)) = self.entries.last() {
-            match encoded.cmp(last) {
+            match rank(encoded).cmp(&rank(last)) {
                 Ordering::Greater => {}
                 order => return Err(order),
             }
@@ -290,7 +290,7 @@ impl Map {
 
     fn position(&self, encoded: &[u8]) -> Result<usize, usize> {
         self.entries
-            .binary_search_by(|(key, ..)| key.as_slice().cmp(encoded))
+            .binary_search_by(|(key, ..)| rank(key).cmp(&rank(encoded)))
     }
 }
 
@@ -345,6 +345,11 @@ impl fmt::Debug for SecretMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretMap")
     }
+}
+
+/// By what an encoded key is put in its place: its major type, its length, its bytes (CTAP 2.3 §8).
+fn rank(key: &[u8]) -> (u8, usize, &[u8]) {
+    (key.first().map_or(0, |head| head >> 5), key.len(), key)
 }
 
 fn push(out: &mut Vec<u8>, header: Header) {

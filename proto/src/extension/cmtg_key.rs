@@ -12,6 +12,9 @@ use crate::ids::ClientDataHash;
 /// The extension's identifier.
 pub const NAME: &str = "cmtgKey";
 
+/// A name that one draft had for the input alone (`trust-group.md` §1.8).
+pub const FORMER_INPUT: &str = "credentialManagerTrustGroupKey";
+
 /// Why a phone's outputs make no client output.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[non_exhaustive]
@@ -35,12 +38,22 @@ pub struct CmtgKeyOutput {
 
 /// Returns whether a request's extensions ask for the key: `"cmtgKey": true`.
 pub fn requested(extensions: &Map) -> bool {
-    extensions.text(NAME).and_then(Value::as_bool) == Some(true)
+    requested_as(NAME, extensions)
+}
+
+/// Returns whether they ask for it by the name that one draft had.
+pub fn requested_by_former_name(extensions: &Map) -> bool {
+    requested_as(FORMER_INPUT, extensions)
+}
+
+pub(super) fn requested_as(name: &str, extensions: &Map) -> bool {
+    extensions.text(name).and_then(Value::as_bool) == Some(true)
 }
 
 /// The extension with its key in hand.
 #[derive(Debug)]
 pub struct PreparedCmtgKey<'k> {
+    name: &'static str,
     key: &'k SigningKey,
 }
 
@@ -51,12 +64,22 @@ pub fn prepare(
     backup_eligible: bool,
     key: &SigningKey,
 ) -> Option<PreparedCmtgKey<'_>> {
-    (backup_eligible && key.algorithm() == passkey).then_some(PreparedCmtgKey { key })
+    prepare_as(NAME, passkey, backup_eligible, key)
+}
+
+pub(super) fn prepare_as<'k>(
+    name: &'static str,
+    passkey: Algorithm,
+    backup_eligible: bool,
+    key: &'k SigningKey,
+) -> Option<PreparedCmtgKey<'k>> {
+    let fits = backup_eligible && key.algorithm() == passkey;
+    fits.then_some(PreparedCmtgKey { name, key })
 }
 
 impl Prepared for PreparedCmtgKey<'_> {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn signed_output(&self) -> Option<Value> {
@@ -77,6 +100,14 @@ pub fn client_output(
     auth_data: &AuthenticatorData,
     unsigned: &Map,
 ) -> Result<Option<CmtgKeyOutput>, CmtgKeyError> {
+    client_output_as(NAME, auth_data, unsigned)
+}
+
+pub(super) fn client_output_as(
+    name: &str,
+    auth_data: &AuthenticatorData,
+    unsigned: &Map,
+) -> Result<Option<CmtgKeyOutput>, CmtgKeyError> {
     let bytes = |value: &Value| {
         value
             .as_bytes()
@@ -86,8 +117,8 @@ pub fn client_output(
     let signed = auth_data
         .extensions
         .as_ref()
-        .and_then(|extensions| extensions.text(NAME));
-    match (signed, unsigned.text(NAME)) {
+        .and_then(|extensions| extensions.text(name));
+    match (signed, unsigned.text(name)) {
         (Some(key), Some(signature)) => Ok(Some(CmtgKeyOutput {
             public_key: bytes(key)?,
             signature: bytes(signature)?,

@@ -5,22 +5,29 @@
 //! | `cmtgKey` | yes | yes | [`cmtg_key`] |
 //! | `credBlob` | yes | yes | [`cred_blob`], the authenticator's side |
 //! | `credProtect` | yes | | [`cred_protect`], the authenticator's side |
+//! | `devicePubKey` | yes | yes | [`device_pub_key`] |
 //! | `hmac-secret` | yes | yes | [`hmac_secret`], the authenticator's side, with feature `pin-uv` |
 //! | `hmac-secret-mc` | yes | | [`hmac_secret`] |
 //! | `largeBlob` | yes | yes | [`large_blob`], the authenticator's side, as phones speak it |
 //! | `prf` | yes | yes | [`prf`], the authenticator's side |
+//! | `relationshipPublicKey` | yes | yes | [`relationship_public_key`] |
+//! | `supplementalPubKeys` | yes | yes | [`supplemental_pub_keys`] |
 //!
 //! An extension whose signature covers the authenticator data, in which its own key stands, needs
 //! two phases: [`Prepared::signed_output`] goes into the authenticator data, and only then can
 //! [`Prepared::finish`] sign them.
 
+pub mod attested_key;
 pub mod cmtg_key;
 pub mod cred_blob;
 pub mod cred_protect;
+pub mod device_pub_key;
 #[cfg(feature = "pin-uv")]
 pub mod hmac_secret;
 pub mod large_blob;
 pub mod prf;
+pub mod relationship_public_key;
+pub mod supplemental_pub_keys;
 
 use core::fmt;
 

@@ -10,6 +10,7 @@ use super::notice::Notice;
 use super::refusal::Refusal;
 use super::session::{FRESH, Pending, Sessions};
 use crate::client_data::{Challenge, Expected};
+use crate::compat::Requested;
 use crate::record::CredentialRecord;
 use crate::rule::Rule;
 use crate::store::{Store, User};
@@ -117,6 +118,7 @@ impl Site {
             origins: self.config.origins.clone(),
             user_verification: true,
             cmtg_key: true,
+            compat: Requested::default(),
         }
     }
 

@@ -1,3 +1,4 @@
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,17 @@ const SCHEMA: &str = "
         PRIMARY KEY (credential_id, public_key)
     ) STRICT;
     CREATE INDEX IF NOT EXISTS credentials_with_key ON trust_group_keys (public_key);
+    CREATE TABLE IF NOT EXISTS attested_keys (
+        credential_id BLOB NOT NULL REFERENCES credentials (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        extension TEXT NOT NULL,
+        aaguid BLOB NOT NULL,
+        public_key BLOB NOT NULL,
+        scope BLOB NOT NULL,
+        format TEXT NOT NULL,
+        statement BLOB NOT NULL,
+        PRIMARY KEY (credential_id, extension, number)
+    ) STRICT;
 ";
 
 const CREDENTIAL: &str = "SELECT id, user_handle, public_key, sign_count, backup_eligible, \
@@ -110,6 +122,7 @@ impl SqliteStore {
 
     fn complete(&self, stored: Stored) -> Result<CredentialRecord, StoreError> {
         let cmtg = self.cmtg_of(&stored.id)?;
+        let compat = keys::read(&self.database, &stored.id)?;
         let damaged = |_| StoreError::Damaged;
         let [backup_eligible, backed_up, uv_initialized] = stored.flags;
         Ok(CredentialRecord {
@@ -122,6 +135,7 @@ impl SqliteStore {
                 .map(str::to_owned)
                 .collect(),
             cmtg,
+            compat,
             sign_count: stored.sign_count,
             backup_eligible,
             backed_up,
@@ -212,6 +226,7 @@ impl Store for SqliteStore {
             [record.id.as_bytes()],
         )?;
         write_cmtg(&change, record)?;
+        keys::write(&change, record)?;
         Ok(change.commit()?)
     }
 
@@ -306,7 +321,8 @@ fn insert(
             ],
         )
         .map_err(|error| conflict(error, StoreError::CredentialExists))?;
-    write_cmtg(change, record)
+    write_cmtg(change, record)?;
+    keys::write(change, record)
 }
 
 fn write_cmtg(change: &Transaction<'_>, record: &CredentialRecord) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use handfast_proto::cose::{Algorithm, CoseKey, SigningKey};
 use handfast_proto::ids::UserHandle;
 use handfast_relying_party::cmtg::Outcome;
+use handfast_relying_party::compat::KeyRecords;
 use handfast_relying_party::policy::{Verdict, decide};
 use handfast_relying_party::record::{CredentialRecord, MAX_CMTG_RECORDS, Trust};
 use handfast_relying_party::site::Notice;
@@ -32,6 +33,7 @@ fn record(keys: &[(&CoseKey, Trust)]) -> CredentialRecord {
         created_at: 0,
         last_used: 0,
         cmtg: Vec::new(),
+        compat: KeyRecords::default(),
     };
     for (now, (key, trust)) in (1..).zip(keys) {
         record.see_cmtg_key(key, *trust, "", now);

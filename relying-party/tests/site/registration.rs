@@ -6,6 +6,7 @@ use handfast_proto::auth_data::Flags;
 use handfast_proto::cbor::{Map, Value as Cbor};
 use handfast_proto::ids::{RpId, UserHandle};
 use handfast_relying_party::cmtg::{Mode, Outcome};
+use handfast_relying_party::compat::Requested;
 use handfast_relying_party::registration::{Registered, verify};
 use handfast_relying_party::{Challenge, Expected, RegistrationResponse, Rule};
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ pub(crate) fn expected() -> Expected {
         origins: vec![ORIGIN.to_owned()],
         user_verification: true,
         cmtg_key: true,
+        compat: Requested::default(),
     }
 }
 

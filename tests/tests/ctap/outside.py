@@ -5,9 +5,10 @@ import socket
 import struct
 import sys
 
+from cryptography.exceptions import InvalidSignature
 from fido2 import cbor
 from fido2.attestation import Attestation, AttestationType
-from fido2.cose import ES256, EdDSA
+from fido2.cose import ES256, CoseKey, EdDSA
 from fido2.ctap import CtapDevice, CtapError
 from fido2.ctap2 import ClientPin, Ctap2
 from fido2.ctap2.base import AttestationResponse
@@ -187,6 +188,75 @@ def what_passkeys_keep(ctap, info):
     assert status_of(lambda: silent(listed)) == CtapError.ERR.NO_CREDENTIALS
 
 
+def attested(output, name, prefix, signed, signature):
+    """Checks a key of its own attestation: its signature, and the attestation by itself."""
+    key = CoseKey.parse(cbor.decode(output[name]))
+    key.verify(signed, signature)
+    flipped = signature[:-1] + bytes([signature[-1] ^ 1])
+    try:
+        key.verify(signed, flipped)
+        raise AssertionError("another signature holds too")
+    except InvalidSignature:
+        pass
+    assert output["nonce"] == b""
+    assert "epAtt" not in output
+    if output["fmt"] == "none":
+        assert output["attStmt"] == {} and output["aaguid"] == bytes(16)
+        return key
+    statement = output["attStmt"]
+    assert output["fmt"] == "packed" and set(statement) == {"alg", "sig"}
+    assert statement["alg"] == key.ALGORITHM
+    start = prefix + b"\x00\xff\xff\xff\xff"
+    assert len(start) == 37
+    key.verify(start + output["aaguid"] + output[name] + output["nonce"], statement["sig"])
+    return key
+
+
+def extended(ctap, made, extensions):
+    """Signs in with extensions; returns the signed outputs, the unsigned ones, and what is signed."""
+    client_hash = os.urandom(32)
+    listed = [{"id": made.auth_data.credential_data.credential_id, "type": "public-key"}]
+    request = {1: RP["id"], 2: client_hash, 3: listed, 4: extensions, 5: {"uv": True}}
+    got = ctap.send_cbor(2, request)
+    made.auth_data.credential_data.public_key.verify(got[2] + client_hash, got[3])
+    data = AuthenticatorData(got[2])
+    return data.extensions, got[8], got[2] + client_hash
+
+
+def compat(ctap, info):
+    """Extensions that WebAuthn has no more, for ES256 and EdDSA."""
+    names = {"devicePubKey", "supplementalPubKeys", "relationshipPublicKey"}
+    assert names <= set(info.extensions), info.extensions
+    for user, alg in ((b"compat one", -7), (b"compat two", -8)):
+        asked = {"devicePubKey": {"attestation": "none"}}
+        made = make(ctap, user, [alg], extensions=asked)
+        bare = made.auth_data.extensions["devicePubKey"]
+        assert bare["fmt"] == "none" and bare["scope"] == 0
+        asked = {
+            "cmtgKey": True,
+            "devicePubKey": {"attestation": "direct", "attestationFormats": ["packed"]},
+            "relationshipPublicKey": True,
+            "supplementalPubKeys": {"scopes": ["device", "provider"]},
+        }
+        signed, unsigned, message = extended(ctap, made, asked)
+        assert set(signed) == set(unsigned) == set(asked)
+        device = signed["devicePubKey"]
+        assert device["scope"] == 0 and device["fmt"] == "packed"
+        assert device["dpk"] == bare["dpk"] and device["aaguid"] == bytes(info.aaguid)
+        prefix = b"device bound key attestation sig"
+        attested(device, "dpk", prefix, message, unsigned["devicePubKey"])
+        keys = signed["supplementalPubKeys"]
+        assert [key["scope"] for key in keys] == ["device", "provider"]
+        assert keys[0]["spk"] == device["dpk"] and keys[1]["spk"] == signed["cmtgKey"]
+        signatures = unsigned["supplementalPubKeys"]
+        assert len(signatures) == 2
+        for key, signature in zip(keys, signatures):
+            prefix = b"supplementalPubKeys attestation."
+            attested(key, "spk", prefix, message, signature)
+        assert signed["relationshipPublicKey"] == signed["cmtgKey"]
+        assert unsigned["relationshipPublicKey"] == unsigned["cmtgKey"]
+
+
 def main(path):
     ctap = Ctap2(Socket(path))
     other = Ctap2(Socket(path))
@@ -242,6 +312,8 @@ def main(path):
 
     secrets_of_passkeys(ctap, info)
     what_passkeys_keep(ctap, info)
+
+    compat(ctap, info)
 
     ctap.reset()
     assert status_of(lambda: ctap.get_assertion(RP["id"], bytes(32))) == ERR.NO_CREDENTIALS

@@ -4,7 +4,10 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use crate::compat::{KeyRecord, KeyRecords};
 use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::extension::{device_pub_key, supplemental_pub_keys};
+use handfast_proto::ids::Aaguid;
 use rand_core::OsRng;
 
 use super::*;
@@ -64,6 +67,7 @@ fn passkey(id: &[u8]) -> CredentialRecord {
         created_at: 10,
         last_used: 20,
         cmtg: Vec::new(),
+        compat: KeyRecords::default(),
     };
     record.see_cmtg_key(&new_key(), Trust::Trusted, "registration", 10);
     record
@@ -114,6 +118,50 @@ fn a_database_of_the_schema_before_opens_and_keeps_its_data() {
     assert_eq!(stored, record);
     assert_eq!(stored.cmtg[0].trust, Trust::Distrusted);
     assert_eq!(stored.trust_groups().count(), 0);
+}
+
+#[test]
+fn keys_of_other_extensions_are_kept_in_their_order_and_go_with_their_passkey() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    let mut record = passkey(b"first");
+    let key = |scope, statement: &[u8]| KeyRecord {
+        aaguid: Aaguid([7; 16]),
+        public_key: new_key().as_bytes().to_vec(),
+        scope,
+        format: "packed".to_owned(),
+        statement: statement.to_vec(),
+    };
+    let (entire, app) = (
+        device_pub_key::Scope::EntireDevice,
+        device_pub_key::Scope::PerApp,
+    );
+    record.compat.device = vec![key(app, b"b"), key(entire, b"a")];
+    store.add_credential(&ada(), &record).unwrap();
+    assert_eq!(store.credential(&record.id).unwrap(), Some(record.clone()));
+    let supplemental = supplemental_pub_keys::Scope::Provider;
+    record.compat.device.remove(0);
+    record.compat.supplemental = vec![KeyRecord {
+        aaguid: Aaguid([7; 16]),
+        public_key: new_key().as_bytes().to_vec(),
+        scope: supplemental,
+        format: "none".to_owned(),
+        statement: vec![0xa0],
+    }];
+    store.update_credential(&record).unwrap();
+    assert_eq!(store.credential(&record.id).unwrap(), Some(record.clone()));
+    let damage = "UPDATE attested_keys SET scope = CAST('x' AS BLOB)";
+    store.database.execute_batch(damage).unwrap();
+    let damaged = store.credential(&record.id);
+    assert!(matches!(damaged, Err(StoreError::Damaged)), "{damaged:?}");
+    store
+        .replace_credentials(&ada(), &passkey(b"second"))
+        .unwrap();
+    let left = "SELECT count(*) FROM attested_keys";
+    let left: u32 = store
+        .database
+        .query_row(left, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! The vectors of `cmtgKey`: registrations and authentications of an outside generator, and those
-//! that a real Chromium made.
+//! The vectors of all extensions: registrations and authentications of an outside generator, and those
+//! of `cmtgKey` that a real Chromium made.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,17 +15,16 @@ use handfast_proto::cose::{CoseError, CoseKey, SignatureError};
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use handfast_relying_party::authentication::{self, Attempt};
 use handfast_relying_party::cmtg::{CmtgFault, Mode, Outcome};
+use handfast_relying_party::compat::{Outcomes, Requested};
 use handfast_relying_party::record::{CmtgRecord, CredentialRecord, Trust};
 use handfast_relying_party::{
     AuthenticationResponse, Challenge, Expected, RegistrationResponse, Rule, registration,
 };
 use serde_json::Value;
 
-/// Sections of extensions that are not built yet.
-const SKIPPED: [(&str, &str); 2] = [
-    ("devicePubKey", "the extension is not built yet"),
-    ("supplementalPubKeys", "the extension is not built yet"),
-];
+mod certificates;
+mod compat;
+mod keys;
 
 fn vectors(name: &str) -> Value {
     let path = format!("{}/../vectors/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -36,12 +37,18 @@ fn decoded(value: &Value) -> Vec<u8> {
 
 fn expected(inputs: &Value) -> Expected {
     let requested = inputs["requestedExtensions"].as_array().unwrap();
+    let requested = |name: &str| requested.iter().any(|asked| asked == name);
     Expected {
         challenge: Challenge::from_bytes(&decoded(&inputs["challenge"])).unwrap(),
         rp_id: RpId::parse(inputs["rpId"].as_str().unwrap()).unwrap(),
         origins: vec![inputs["origin"].as_str().unwrap().to_owned()],
         user_verification: inputs["requireUserVerification"].as_bool().unwrap(),
-        cmtg_key: requested.iter().any(|name| name == "cmtgKey"),
+        cmtg_key: requested("cmtgKey"),
+        compat: Requested {
+            device_pub_key: requested("devicePubKey"),
+            relationship_public_key: requested("relationshipPublicKey"),
+            supplemental_pub_keys: requested("supplementalPubKeys"),
+        },
     }
 }
 
@@ -74,10 +81,11 @@ fn record(value: &Value) -> CredentialRecord {
         created_at: 0,
         last_used: 0,
         cmtg: cmtg.collect(),
+        compat: compat::records(value),
     }
 }
 
-fn play(vector: &Value, mode: Mode) -> Result<Outcome, Rule> {
+fn play(vector: &Value, mode: Mode) -> Result<(Outcome, Outcomes), Rule> {
     let inputs = &vector["expectedInputs"];
     let expected = expected(inputs);
     if vector["ceremony"] == "create" {
@@ -90,7 +98,7 @@ fn play(vector: &Value, mode: Mode) -> Result<Outcome, Rule> {
             .collect();
         let user = UserHandle::from_bytes(b"somebody").unwrap();
         let done = registration::verify(&response, &expected, &algorithms, &user, 1, mode)?;
-        return Ok(done.cmtg);
+        return Ok((done.cmtg, done.compat));
     }
     let response = AuthenticationResponse::from_json(&vector["credential"])?;
     let attempt = Attempt {
@@ -98,7 +106,8 @@ fn play(vector: &Value, mode: Mode) -> Result<Outcome, Rule> {
         allowed: Vec::new(),
     };
     let before = record(&vector["recordBefore"]);
-    Ok(authentication::verify(&response, &expected, &attempt, &before, 1, mode)?.cmtg)
+    let done = authentication::verify(&response, &expected, &attempt, &before, 1, mode)?;
+    Ok((done.cmtg, done.compat))
 }
 
 /// The rule that a vector's words name.
@@ -143,21 +152,37 @@ fn fault(id: &str, reason: &str) -> CmtgFault {
     }
 }
 
+/// What a vector expects something of.
+const NAMES: [&str; 5] = [
+    "ceremony",
+    "cmtgKey",
+    "devicePubKey",
+    "relationshipPublicKey",
+    "supplementalPubKeys",
+];
+
+fn check_cmtg(id: &str, outcome: &Outcome, wanted: &Value) {
+    let name = outcome.name().replace('-', "_");
+    let expected = wanted["outcome"].as_str().unwrap_or("not_requested");
+    assert_eq!(name, expected, "{id}: {outcome:?}");
+    if let Outcome::Invalid(found) = outcome {
+        let reason = wanted["reason"].as_str().unwrap();
+        assert_eq!(*found, fault(id, reason), "{id}");
+    }
+}
+
 fn check(vector: &Value, wanted: &Value, mode: Mode) {
     let id = vector["id"].as_str().unwrap();
     let reason = |value: &Value| value["reason"].as_str().unwrap().to_owned();
     match (play(vector, mode), wanted["ceremony"].as_str().unwrap()) {
-        (Ok(outcome), "ok") => {
-            let wanted = &wanted["cmtgKey"];
-            let name = outcome.name().replace('-', "_");
-            assert_eq!(
-                name,
-                wanted["outcome"].as_str().unwrap(),
-                "{id}: {outcome:?}"
-            );
-            if let Outcome::Invalid(found) = outcome {
-                assert_eq!(found, fault(id, &reason(wanted)), "{id}");
-            }
+        (Ok((outcome, compat)), "ok") => {
+            check_cmtg(id, &outcome, &wanted["cmtgKey"]);
+            let older = &compat.relationship_public_key;
+            check_cmtg(id, older, &wanted["relationshipPublicKey"]);
+            compat::check(id, &compat, wanted);
+            let mut named = wanted.as_object().unwrap().keys();
+            let unknown = named.find(|name| !NAMES.contains(&name.as_str()));
+            assert_eq!(unknown, None, "{id} expects something that is not checked");
         }
         (Err(found), "fail") => assert_eq!(found, rule(&reason(wanted)), "{id}"),
         (played, wanted) => panic!("{id}: {played:?} instead of {wanted}"),
@@ -165,26 +190,29 @@ fn check(vector: &Value, wanted: &Value, mode: Mode) {
 }
 
 #[test]
-fn every_vector_of_the_extension_comes_out_as_it_must() {
-    let (mut strict, mut draft) = (0, 0);
-    for vector in vectors("trust-group.json")["vectors"].as_array().unwrap() {
-        let section = vector["section"].as_str().unwrap();
-        if let Some((_, reason)) = SKIPPED.iter().find(|(skipped, _)| *skipped == section) {
-            println!("skipped: {}: {reason}", vector["id"]);
-            continue;
-        }
-        assert!(
-            section.starts_with("cmtg-"),
-            "{section} is neither checked nor skipped"
-        );
+fn every_vector_comes_out_as_it_must() {
+    let mut sections: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut draft = 0;
+    let all = vectors("trust-group.json");
+    for vector in all["vectors"].as_array().unwrap() {
         check(vector, &vector["expected"], Mode::Strict);
-        strict += 1;
+        *sections
+            .entry(vector["section"].as_str().unwrap())
+            .or_default() += 1;
         if let Some(wanted) = vector.get("expectedByDraftText") {
             check(vector, wanted, Mode::DangerDraft);
             draft += 1;
         }
     }
-    assert_eq!((strict, draft), (50, 15));
+    let known = [
+        ("cmtg-create", 6),
+        ("cmtg-get", 12),
+        ("cmtg-negative", 32),
+        ("devicePubKey", 15),
+        ("supplementalPubKeys", 7),
+    ];
+    assert_eq!(sections.into_iter().collect::<Vec<_>>(), known);
+    assert_eq!(draft, 15);
 }
 
 #[test]
@@ -196,6 +224,7 @@ fn what_a_real_chromium_made_is_accepted_and_known_again() {
         origins: vec!["http://localhost:8933".to_owned()],
         user_verification: false,
         cmtg_key: true,
+        compat: Requested::default(),
     };
     let response = RegistrationResponse::from_json(&all["create"]).unwrap();
     let signed = AuthenticationResponse::from_json(&all["get"]).unwrap();

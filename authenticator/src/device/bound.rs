@@ -1,0 +1,103 @@
+//! Keys that belong to passkeys of the vault and never leave this device.
+
+use std::collections::BTreeMap;
+
+use handfast_proto::cbor::{Map, Value};
+use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::ids::{CredentialId, UserHandle};
+use handfast_proto::trust::KeyTuple;
+use rand_core::CryptoRngCore;
+
+use super::{DeviceError, DeviceStore};
+
+/// At most one key a passkey.
+#[derive(Default)]
+pub(super) struct BoundKeys(BTreeMap<KeyTuple, SigningKey>);
+
+impl BoundKeys {
+    /// Returns the keys as the store keeps them; nothing if one cannot be written, which would lose it.
+    pub(super) fn to_list(&self) -> Option<Vec<Value>> {
+        let mut list = Vec::new();
+        for (tuple, key) in &self.0 {
+            let pkcs8 = key.to_pkcs8_der().ok()?;
+            let map = Map::new()
+                .with(1, tuple.rp_id_hash)
+                .with(2, tuple.credential_id.as_bytes())
+                .with(3, tuple.user_handle.as_bytes())
+                .with(4, pkcs8.as_slice());
+            list.push(map.into());
+        }
+        Some(list)
+    }
+
+    pub(super) fn parse(list: &Value) -> Option<Self> {
+        let mut keys = BTreeMap::new();
+        for entry in list.as_array()? {
+            let map = entry.as_map()?;
+            let tuple = KeyTuple {
+                rp_id_hash: map.int(1)?.as_bytes()?.try_into().ok()?,
+                credential_id: CredentialId::from_bytes(map.int(2)?.as_bytes()?).ok()?,
+                user_handle: UserHandle::from_bytes(map.int(3)?.as_bytes()?).ok()?,
+            };
+            let key = SigningKey::from_pkcs8_der(map.int(4)?.as_bytes()?).ok()?;
+            keys.insert(tuple, key);
+        }
+        Some(Self(keys))
+    }
+}
+
+impl DeviceStore {
+    /// Returns how many keys of passkeys are this device's alone.
+    pub fn bound_keys(&self) -> usize {
+        self.bound.0.len()
+    }
+
+    /// Returns a passkey's key that is this device's alone.
+    pub(crate) fn bound_key(&self, tuple: &KeyTuple) -> Option<&SigningKey> {
+        self.bound.0.get(tuple)
+    }
+
+    /// Makes a passkey's key that is this device's alone, if there is none of its algorithm yet. It is
+    /// durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`]; then there is no new key.
+    pub(crate) fn ensure_bound_key(
+        &mut self,
+        tuple: &KeyTuple,
+        algorithm: Algorithm,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), DeviceError> {
+        let mut held = self.hold()?;
+        let known = held.bound_key(tuple);
+        if known.is_some_and(|key| key.algorithm() == algorithm) {
+            return Ok(());
+        }
+        let key = SigningKey::generate(algorithm, rng);
+        held.bound.0.insert(tuple.clone(), key);
+        let saved = held.save(rng);
+        if saved.is_err() {
+            held.bound.0.remove(tuple);
+        }
+        saved
+    }
+
+    /// Forgets the keys of passkeys that are gone.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub(crate) fn forget_bound_keys(
+        &mut self,
+        gone: impl Fn(&KeyTuple) -> bool,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), DeviceError> {
+        if !self.bound.0.keys().any(&gone) {
+            return Ok(());
+        }
+        let mut held = self.hold()?;
+        held.bound.0.retain(|tuple, _| !gone(tuple));
+        held.save(rng)
+    }
+}
