@@ -253,7 +253,10 @@ impl AtKeyboard<'_> {
             "The PIN is blocked. The pass phrase of the vault does instead, and frees the PIN.",
         );
         for _ in 0..ATTEMPTS {
-            let typed = self.keyboard.passphrase(what)?;
+            let typed = match self.keyboard.passphrase(what) {
+                Err(Unanswered::Refused) => break,
+                typed => typed?,
+            };
             match pin.check_passphrase(&Passphrase::new(typed.as_str())) {
                 // The engine knows why, and says so.
                 Err(PinUnavailable) => return Ok(Answer::Refused),

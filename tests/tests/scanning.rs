@@ -120,11 +120,11 @@ fn where_there_is_no_code_that_is_said() {
     told(
         &scan(&["-"], "RIFF and nothing more"),
         2,
-        "cannot be read as a picture",
+        "picture can be read from standard input",
     );
     // A picture without end is not read to it.
     told(&scan(&["--image", "/dev/zero"], ""), 2, "too large");
-    told(&scan(&["--image", "/nonexistent"], ""), 2, "cannot be read");
+    told(&scan(&["--image", "/nonexistent"], ""), 2, "/nonexistent");
     for arguments in [&[][..], &["-", "--clipboard"], &["FIDO:/1", "--image", "x"]] {
         told(&scan(arguments, ""), 2, "--image");
     }

@@ -93,10 +93,7 @@ fn from_standard_input(input: &Mutex<Input>) -> Result<String, Failure> {
         read?
     };
     if let Some(bytes) = picture {
-        return Ok(read_picture(
-            bytes.to_vec(),
-            "the picture on standard input".to_owned(),
-        )?);
+        return Ok(read_picture(bytes.to_vec(), "standard input".to_owned())?);
     }
     let line = next_line(input).ok_or_else(|| {
         Failure::usage("Nothing came on standard input")

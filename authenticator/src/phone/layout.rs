@@ -95,7 +95,7 @@ fn frame(lines: &[String]) -> String {
     for line in lines {
         framed.push_str(&format!("  ║    {line:<widest$}    ║\n"));
     }
-    framed.push_str(&format!("  ╚{border}╝\n"));
+    framed.push_str(&format!("  ╚{border}╝\n\n"));
     framed
 }
 
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(lines[3].trim_matches(['║', ' ']), "e v i l . e x a m p l e");
         let lines = framed("example.org", 80);
         assert_eq!(lines[2], "  ║    e x a m p l e . o r g    ║");
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines.len(), 5);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) enum PictureError {
         count: usize,
     },
     /// It cannot be read.
-    #[error("{picture} cannot be read as a picture: {reason}")]
+    #[error("no picture can be read from {picture}: {reason}")]
     Unreadable {
         /// The picture.
         picture: String,

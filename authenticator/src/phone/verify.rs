@@ -98,9 +98,9 @@ impl Asking {
             json!({"event": "pin-blocked", "asks": "passphrase"}),
         );
         for _ in 0..ATTEMPTS {
-            let typed = self.secret("Pass phrase of the vault (Enter to refuse): ", input)?;
+            let typed = self.secret("Pass phrase of the vault (Enter to give up): ", input)?;
             if typed.is_empty() {
-                return Ok(Answer::Refused);
+                break;
             }
             match pin.check_passphrase(&Passphrase::new(typed.as_str())) {
                 Err(PinUnavailable) => return Ok(Answer::Refused),
