@@ -16,7 +16,10 @@ mod disk;
 pub mod engine;
 pub mod group;
 pub mod home;
+mod locked;
 pub mod passphrase;
 #[cfg(feature = "phone")]
 mod phone;
+#[cfg(feature = "console")]
+mod unlocking;
 pub mod vault;

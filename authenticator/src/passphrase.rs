@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use rand_core::CryptoRngCore;
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Text that only the vault's owner knows.
 pub struct Passphrase(Zeroizing<String>);
@@ -108,9 +108,17 @@ impl Stretching {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
             .map_err(|_| StretchError::OutOfBounds)?;
         let mut key = Zeroizing::new([0; 32]);
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(secret, salt, key.as_mut())
+        // Its last blocks are as good as the key.
+        let mut memory = Vec::new();
+        let blocks = params.block_count();
+        memory
+            .try_reserve_exact(blocks)
             .map_err(|_| StretchError::OutOfMemory)?;
+        memory.resize(blocks, Block::new());
+        let stretched = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(secret, salt, key.as_mut(), &mut memory);
+        memory.iter_mut().for_each(Block::zeroize);
+        stretched.map_err(|_| StretchError::OutOfMemory)?;
         Ok(key)
     }
 }

@@ -2,16 +2,18 @@
 
 use std::time::SystemTime;
 
+use handfast_authenticator::console::{SiteName, steady};
 use handfast_authenticator::device::PinCheck;
 use handfast_authenticator::engine::{
     Account, Answer, Authenticator, Computer, Context, Person, PinPad, PinUnavailable, Prompt,
 };
+use handfast_authenticator::passphrase::Passphrase;
 use handfast_proto::ctap2::get_info;
 use rand_core::OsRng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// How often a PIN may be mistyped in one ceremony.
+/// How often a PIN or a pass phrase may be mistyped in one ceremony.
 const ATTEMPTS: usize = 3;
 
 /// Why there is no answer of the person at this keyboard.
@@ -43,6 +45,13 @@ pub trait Keyboard {
     ///
     /// [`Unanswered`].
     fn pin(&mut self, what: &str) -> Result<Zeroizing<String>, Unanswered>;
+
+    /// Asks for the vault's pass phrase in place of the PIN, to do `what`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unanswered`].
+    fn passphrase(&mut self, what: &str) -> Result<Zeroizing<String>, Unanswered>;
 
     /// Returns whether [`Self::pin`] gives a PIN without asking for it: then that stands for the
     /// person.
@@ -136,13 +145,23 @@ impl Person for AtKeyboard<'_> {
 
 impl AtKeyboard<'_> {
     fn decide(&mut self, prompt: &Prompt<'_>, pin: &mut dyn PinPad) -> Result<Answer, Unanswered> {
+        if let Prompt::Excluded { rp_id, .. }
+        | Prompt::Create { rp_id, .. }
+        | Prompt::SignIn { rp_id, .. } = prompt
+            && let Some(words) = SiteName::of(rp_id).words()
+        {
+            self.keyboard.say(&format!("{rp_id}\n{words}"));
+        }
         let (what, account) = match prompt {
             Prompt::Excluded { rp_id, .. } => (
                 format!("tell {rp_id} that this account has a passkey here already"),
                 0,
             ),
             Prompt::Create { rp_id, account, .. } => (
-                format!("make a passkey for {rp_id}, for {}", described(account)),
+                format!(
+                    "make a passkey for {rp_id}, for {}",
+                    steady(described(account))
+                ),
                 0,
             ),
             Prompt::SignIn {
@@ -154,7 +173,7 @@ impl AtKeyboard<'_> {
                 };
                 let name = accounts.get(account).map(described);
                 let name = name.ok_or(Unanswered::Refused)?;
-                (format!("sign in to {rp_id} as {name}"), account)
+                (format!("sign in to {rp_id} as {}", steady(name)), account)
             }
             // There is no passkey; and only a phone lets others into its group.
             _ => return Ok(Answer::Refused),
@@ -183,6 +202,13 @@ impl AtKeyboard<'_> {
         account: usize,
         pin: &mut dyn PinPad,
     ) -> Result<Answer, Unanswered> {
+        let right = Answer::Approved {
+            account,
+            verified: true,
+        };
+        if pin.is_blocked() && !self.keyboard.knows_pin() {
+            return self.by_passphrase(what, right, pin);
+        }
         for attempt in 1..=ATTEMPTS {
             let typed = self.keyboard.pin(what)?;
             match pin.check(&typed) {
@@ -190,10 +216,7 @@ impl AtKeyboard<'_> {
                 Err(PinUnavailable) => return Ok(Answer::Refused),
                 Ok(PinCheck::Right) => {
                     self.failed = None;
-                    return Ok(Answer::Approved {
-                        account,
-                        verified: true,
-                    });
+                    return Ok(right);
                 }
                 Ok(PinCheck::Wrong(left)) => {
                     self.failed = Some(LocalError::WrongPin(left));
@@ -209,11 +232,39 @@ impl AtKeyboard<'_> {
                 }
                 Ok(PinCheck::Blocked | PinCheck::NotSet) => {
                     self.failed = None;
-                    return Ok(Answer::Blocked);
+                    // The pass phrase that unlocked the vault is no sign that anybody is here.
+                    return match self.keyboard.knows_pin() {
+                        true => Ok(Answer::Blocked),
+                        false => self.by_passphrase(what, right, pin),
+                    };
                 }
             }
         }
         Ok(Answer::WrongPin)
+    }
+
+    fn by_passphrase(
+        &mut self,
+        what: &str,
+        right: Answer,
+        pin: &mut dyn PinPad,
+    ) -> Result<Answer, Unanswered> {
+        self.keyboard.say(
+            "The PIN is blocked. The pass phrase of the vault does instead, and frees the PIN.",
+        );
+        for _ in 0..ATTEMPTS {
+            let typed = self.keyboard.passphrase(what)?;
+            match pin.check_passphrase(&Passphrase::new(typed.as_str())) {
+                // The engine knows why, and says so.
+                Err(PinUnavailable) => return Ok(Answer::Refused),
+                Ok(true) => {
+                    self.keyboard.say("The PIN can be used again.");
+                    return Ok(right);
+                }
+                Ok(false) => self.keyboard.say("That is not the pass phrase."),
+            }
+        }
+        Ok(Answer::Blocked)
     }
 }
 

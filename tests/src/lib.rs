@@ -9,6 +9,9 @@
 )]
 
 pub mod bluez;
+mod daemon;
+pub mod keyring;
+pub mod notifications;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use handfast_transport::radio::{Radio, Role};
 
+use super::serving::DEFAULT_RADIO;
+use super::settings::Settings;
 use super::{relay_url, runtime};
 use crate::console::doctor::{Examination, report};
 use crate::console::{self, Failure};
@@ -13,13 +15,13 @@ use crate::home::Home;
 
 #[derive(Args, Debug)]
 pub(super) struct Checkup {
-    /// The radio to examine: bluez, simulated, or simulated=DIR.
-    #[arg(long, default_value = "bluez")]
-    radio: String,
+    /// The radio to examine: bluez, simulated, or simulated=DIR [default: bluez].
+    #[arg(long)]
+    radio: Option<String>,
     /// The Bluetooth adapter to examine, such as hci0 [usually all].
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
-    /// A relay to try: wss://HOST[:PORT].
+    /// A relay to try: wss://HOST[:PORT] [usually that of the settings].
     #[arg(long, value_name = "URL")]
     relay: Option<String>,
     /// An additional trust anchor for the relay's certificate.
@@ -34,13 +36,17 @@ pub(super) struct Checkup {
 }
 
 pub(super) fn doctor(home: Home, checkup: Checkup) -> Result<(), Failure> {
-    let relay = checkup.relay.as_deref().map(relay_url).transpose()?;
-    let adapter = checkup.adapter.as_deref();
+    let settings = Settings::read(|name| std::env::var_os(name))?;
+    let relay = checkup.relay.or(settings.relay);
+    let relay = relay.as_deref().map(relay_url).transpose()?;
+    let radio = checkup.radio.or(settings.radio);
+    let radio = radio.as_deref().unwrap_or(DEFAULT_RADIO);
+    let adapter = checkup.adapter.or(settings.adapter);
     let examination = Examination {
-        radio: Radio::parse(&checkup.radio, adapter, console::default_air)?,
+        radio: Radio::parse(radio, adapter.as_deref(), console::default_air)?,
         role: Role::Advertise,
         relays: relay.into_iter().collect(),
-        ca_file: checkup.ca_file,
+        ca_file: checkup.ca_file.or(settings.ca_file),
         home,
         listen: Duration::from_secs(checkup.listen),
     };

@@ -1,9 +1,17 @@
 //! The command line of `handfast-authenticator`.
 
+#[cfg(feature = "camera")]
+mod camera;
+mod clipboard;
+mod codes;
 mod compat;
 mod doctor;
+mod scan;
 mod serve_ctap;
+mod serving;
+mod settings;
 mod told;
+mod unlock_with;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -11,26 +19,24 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
-use handfast_proto::hybrid::tunnel::TunnelDomain;
-use handfast_proto::hybrid::{DataChannel, DataChannels};
-use handfast_transport::radio::{Radio, Role};
+use handfast_transport::radio::Role;
 use handfast_transport::relay::RelayUrl;
-use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
+use self::codes::Codes;
 use crate::console::{self, Failure, Secrets, group_json, group_words};
 use crate::engine::{Authenticator, Conclusion};
 use crate::group;
 use crate::home::Home;
-use crate::phone::{Approval, Asking, Input, Phone, Relay, Typed, Voice, read_picture};
+use crate::phone::{Approval, Asking, Input, Phone, Typed, Voice, be_reader};
 use crate::vault::Vault;
+use serving::{Means, Serving};
 
 /// The phone side of FIDO Cross-Device Authentication: it holds passkeys in an encrypted vault,
 /// answers the QR codes of computers nearby, asks you, and signs.
@@ -48,8 +54,12 @@ struct Arguments {
 }
 
 const HELP: &str = "\
-The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
-likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into one folder.
+The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
+what unlock-with sets up; the PIN likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault, device store \
+and settings into one folder.
+
+What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
+VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
 6 relay unreachable.";
@@ -67,18 +77,22 @@ enum Command {
         for_tests: bool,
     },
     /// Answer QR codes, one after another: FIDO:/ addresses or paths of pictures, a line each.
-    Run(Serving),
-    /// Answer one QR code.
-    Scan {
-        /// The code's FIDO:/ address, or - to read it from standard input.
-        #[arg(required_unless_present = "image", conflicts_with = "image")]
-        address: Option<String>,
-        /// A picture with the code in it.
-        #[arg(long, value_name = "FILE")]
-        image: Option<PathBuf>,
+    Run {
         #[command(flatten)]
         serving: Serving,
+        /// After how long without a code the vault is locked again; 0 is never.
+        #[arg(long, value_name = "MINUTES", default_value = "15", value_parser = codes::parse_minutes)]
+        lock_after: codes::Minutes,
     },
+    /// Answer one QR code.
+    Scan(scan::Scanning),
+    /// Read a picture, as a process of its own.
+    #[command(hide = true)]
+    ReadPicture,
+    /// Read a camera, as a process of its own.
+    #[cfg(feature = "camera")]
+    #[command(hide = true)]
+    ReadCamera { device: Option<PathBuf> },
     /// The trust group of this device.
     Group {
         #[command(subcommand)]
@@ -103,6 +117,11 @@ enum Command {
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
+    /// Choose what unlocks the vault on this device besides the pass phrase, which is needed for it.
+    UnlockWith {
+        #[command(subcommand)]
+        way: unlock_with::Way,
+    },
     /// Look what may be wrong with Bluetooth, relay and vault, and say what to do.
     Doctor(doctor::Checkup),
 }
@@ -127,78 +146,29 @@ enum PasskeysCommand {
     },
 }
 
-#[derive(Args, Debug)]
-struct Serving {
-    /// The relay through which computers are met: wss://HOST[:PORT]. Needed but for --channel ble.
-    #[arg(long, value_name = "URL", requires = "tunnel_domain")]
-    relay: Option<String>,
-    /// The number by which computers know that relay.
-    #[arg(long, value_name = "N", requires = "relay", value_parser = clap::value_parser!(u16).range(256..))]
-    tunnel_domain: Option<u16>,
-    /// On which ways computers are talked to: relay, ble (Bluetooth itself, without any network), or
-    /// any, which is what the computer offers of both.
-    #[arg(long, value_name = "WAY", default_value = "any", value_parser = console::channels)]
-    channel: DataChannels,
-    /// bluez, simulated, or simulated=DIR.
-    #[arg(long, default_value = "bluez")]
-    radio: String,
-    /// The Bluetooth adapter to advertise with, such as hci0 [usually the first that is on].
-    #[arg(long, value_name = "NAME")]
-    adapter: Option<String>,
-    /// An additional trust anchor for the relay's certificate.
-    #[arg(long, value_name = "PEM")]
-    ca_file: Option<PathBuf>,
-    /// Whether you are asked. 'always' works only with a vault made for tests.
-    #[arg(long, value_enum, default_value = "ask")]
-    approve: Approval,
-    /// How long a computer may take to hear this device and to say what it wants, and you to answer
-    /// a question.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=60))]
-    timeout: u64,
-    /// Speak JSON, a line an event, on standard output.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    compat: compat::Compat,
-}
-
-impl Serving {
-    /// Returns the relay, if it is used.
-    fn relay(&self) -> Result<Option<Relay>, Failure> {
-        if !self.channel.contain(DataChannel::WebSocket) {
-            return Ok(None);
-        }
-        let (Some(url), Some(domain)) = (&self.relay, self.tunnel_domain) else {
-            return Err(Failure::usage("there is no relay to meet computers at")
-                .with_hint("Give --relay and --tunnel-domain, or --channel ble."));
-        };
-        Ok(Some(Relay {
-            url: relay_url(url)?,
-            domain: TunnelDomain(domain),
-            trust: TlsTrust::new(self.ca_file.as_deref())?,
-        }))
-    }
-
-    fn voice(&self) -> Voice {
-        match self.json {
-            true => Voice::Json,
-            false => Voice::Words,
-        }
-    }
-}
-
 /// The owner at standard input, asked for secrets.
-struct AtTerminal<'a>(&'a Mutex<Input>);
+struct AtTerminal<'a>(&'a Mutex<Input>, Voice);
 
 impl Secrets for AtTerminal<'_> {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
-        let _silence = console::Silence::begin(std::io::stdin());
-        let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _silence = input.silence();
+        match self.1 {
+            Voice::Json => self
+                .1
+                .say("", json!({"event": "asking", "question": question})),
+            Voice::Words => {
+                let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+            }
+        }
         match input.secret(None, &AtomicBool::new(false)) {
             Typed::Line(line) => Some(line),
             _ => None,
         }
+    }
+
+    fn say(&mut self, words: &str) {
+        self.1.say(words, json!({"event": "note", "text": words}));
     }
 
     fn propose(&mut self, words: &str) {
@@ -217,39 +187,43 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let input = Arc::new(Mutex::new(Input::default()));
     let voice = match &arguments.command {
-        Command::Run(serving) | Command::Scan { serving, .. } => serving.voice(),
+        Command::Run { serving, .. } => serving.voice(),
+        Command::Scan(scanning) => scanning.serving.voice(),
         _ => Voice::Words,
     };
     console::start_log(arguments.verbose, voice == Voice::Json);
-    match run(arguments, &input) {
+    console::keep_memory_private();
+    let stays = matches!(&arguments.command, Command::Scan(scanning) if scanning.stay);
+    let code = match run(arguments, &input) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             told::tell(&failure, voice);
             ExitCode::from(failure.code())
         }
+    };
+    if stays {
+        scan::stay(&input);
     }
+    code
 }
 
 fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
     let home = console::home(arguments.vault)?;
-    let mut secrets = AtTerminal(input);
+    let mut secrets = AtTerminal(input, Voice::Words);
     match arguments.command {
         Command::Init { name, for_tests } => init(&home, name, for_tests, &mut secrets),
-        Command::Run(serving) => serve(&home, &serving, None, input),
-        Command::Scan {
-            address,
-            image,
+        Command::Run {
             serving,
-        } => {
-            let code = match (address, image) {
-                (_, Some(image)) => read_picture(&image)?,
-                (Some(address), None) if address == "-" => match next_line(input) {
-                    Some(line) => line,
-                    None => return Err(Failure::usage("Nothing came on standard input")),
-                },
-                (address, None) => address.unwrap_or_default(),
-            };
-            serve(&home, &serving, Some(code), input)
+            lock_after,
+        } => serve(&home, &serving, Codes::Many { lock_after }, input),
+        Command::Scan(scanning) => {
+            let code = scanning.code(input)?;
+            serve(&home, &scanning.serving, Codes::One(code), input)
+        }
+        Command::ReadPicture => be_reader().map_err(|error| Failure::new(error.to_string())),
+        #[cfg(feature = "camera")]
+        Command::ReadCamera { device } => {
+            crate::phone::be_watcher(device).map_err(|error| Failure::new(error.to_string()))
         }
         Command::Group {
             command: GroupCommand::Status { json },
@@ -273,6 +247,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             print(&told::passkeys(&authenticator.vault, json));
             Ok(())
         }
+        Command::UnlockWith { way } => unlock_with::run(&home, way, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket, compat } => {
             serve_ctap::serve_ctap(&home, &socket, &compat, &mut secrets)
@@ -351,60 +326,73 @@ fn runtime() -> Result<Runtime, Failure> {
 fn serve(
     home: &Home,
     serving: &Serving,
-    code: Option<String>,
+    codes: Codes<String>,
     input: &Arc<Mutex<Input>>,
 ) -> Result<(), Failure> {
     let voice = serving.voice();
-    let adapter = serving.adapter.as_deref();
-    let radio = Radio::parse(&serving.radio, adapter, console::default_air)?;
-    let relay = serving.relay()?;
-    let invitation = code.as_deref().map(ScannedInvitation::parse).transpose()?;
+    let Means { radio, relay, ble } = serving.means()?;
+    let codes = match codes {
+        Codes::One(code) => Codes::One(ScannedInvitation::parse(&code)?),
+        Codes::Many { lock_after } => Codes::Many { lock_after },
+    };
     let runtime = runtime()?;
     // Said at once: nobody should unlock the vault to learn that Bluetooth is not there.
     let may_power_on = || may_power_on(voice, input);
     runtime.block_on(console::radio_ready(&radio, Role::Advertise, may_power_on))?;
     let pin = console::pin_file()?;
-    let mut authenticator = console::open(home, &mut AtTerminal(input))?;
-    serving.compat.set(&mut authenticator);
+    let open = || {
+        let mut authenticator = console::open(home, &mut AtTerminal(input, voice))?;
+        serving.compat.set(&mut authenticator);
+        Ok::<_, Failure>(authenticator)
+    };
+    let authenticator = open()?;
     told::name_damaged(&authenticator.vault, voice);
     allow(serving.approve, &authenticator)?;
     let mut phone = Phone {
         authenticator: Some(authenticator),
         radio,
         relay,
-        ble: serving.channel.contain(DataChannel::Ble),
-        patience: Duration::from_secs(serving.timeout),
+        ble,
+        patience: serving.patience(),
     };
+    let desktop = serving.desktop();
     let ask = |withdrawn| Asking {
         voice,
         approval: serving.approve,
         input: Arc::clone(input),
         pin: pin.clone(),
-        patience: Duration::from_secs(serving.timeout),
+        patience: serving.patience(),
+        desktop: desktop.clone(),
         withdrawn,
     };
-    if let Some(invitation) = invitation {
-        return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
-    }
+    let lock_after = match codes {
+        Codes::Many { lock_after } => lock_after,
+        Codes::One(invitation) => {
+            return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
+        }
+    };
     voice.say(
         "Ready. Paste a FIDO:/ address or the path of a picture of a QR code (Ctrl-D ends).",
         json!({"event": "ready"}),
     );
-    while let Some(line) = next_line(input) {
-        if line.is_empty() {
-            continue;
-        }
-        let answered = read_code(&line).and_then(|invitation| {
+    let desk = codes::Desk {
+        voice,
+        lock_after,
+        next: &mut |patience| {
+            let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+            input.line(patience, &AtomicBool::new(false))
+        },
+        unlock: &mut { open },
+        answer: &mut |phone, line| {
+            let invitation = scan::read_code(line)?;
             // It may have been switched off since the last code.
             runtime.block_on(async {
                 console::radio_ready(&phone.radio, Role::Advertise, may_power_on).await?;
-                answer(&mut phone, invitation, voice, &ask).await
+                answer(phone, invitation, voice, &ask).await
             })
-        });
-        if let Err(failure) = answered {
-            told::tell(&failure, voice);
-        }
-    }
+        },
+    };
+    codes::answer_all(&mut phone, desk);
     Ok(())
 }
 
@@ -425,15 +413,6 @@ fn allow(approval: Approval, authenticator: &Authenticator) -> Result<(), Failur
         "Everything is approved without asking: this is a vault for tests."
     );
     Ok(())
-}
-
-/// Reads a line of `run`: a code's address, or the path of its picture.
-fn read_code(line: &str) -> Result<ScannedInvitation, Failure> {
-    let path = PathBuf::from(line);
-    if path.is_file() {
-        return Ok(ScannedInvitation::parse(&read_picture(&path)?)?);
-    }
-    Ok(ScannedInvitation::parse(line)?)
 }
 
 async fn answer(

@@ -53,7 +53,7 @@ pub(super) fn refused(status: Status) -> Failure {
         ),
         Status::UV_BLOCKED => (
             "The PIN is blocked",
-            "Set a new one with: handfast-authenticator pin",
+            "Type the pass phrase when it is asked for, or set a new PIN with: handfast-authenticator pin",
             code::FAILURE,
         ),
         status => return Failure::new(format!("The request could not be answered: {status}")),
@@ -99,8 +99,11 @@ pub(super) fn passkeys(vault: &Vault, json: bool) -> String {
 
 impl From<PictureError> for Failure {
     fn from(error: PictureError) -> Self {
-        Self::usage(error.to_string())
-            .with_hint("Take a picture in which the whole QR code is sharp, as PNG or JPEG.")
+        let hint = match &error {
+            PictureError::Several { .. } => "Take a picture with only the code that you mean.",
+            _ => "Take a picture in which the whole QR code is sharp, as PNG, JPEG or WebP.",
+        };
+        Self::usage(error.to_string()).with_hint(hint)
     }
 }
 

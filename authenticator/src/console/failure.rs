@@ -9,6 +9,7 @@ use handfast_transport::tls::TlsError;
 
 use crate::device::{DeviceError, PinError};
 use crate::group::GroupError;
+use crate::unlocking::{NoTry, UnlockError};
 use crate::vault::VaultError;
 
 /// The exit codes, the same for every program.
@@ -246,6 +247,40 @@ impl From<DeviceError> for Failure {
             _ => "Try again.",
         };
         Self::new(error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<UnlockError> for Failure {
+    fn from(error: UnlockError) -> Self {
+        let hint = match &error {
+            UnlockError::Damaged(_) | UnlockError::KeyFileOther(_) | UnlockError::KeyringEmpty => {
+                "The pass phrase opens the vault; set this way up again with unlock-with."
+            }
+            UnlockError::KeyFileForeign(_) => {
+                "Give a path where nothing is yet, or the key file of another device of yours."
+            }
+            UnlockError::KeyFileGone(_) => {
+                "Bring it, as by plugging its stick in, or use the pass phrase."
+            }
+            UnlockError::KeyringLocked => "Unlock your keyring, or use the pass phrase.",
+            UnlockError::NoKeyring(_) | UnlockError::Keyring(_) => {
+                "Log in to a desktop with a keyring (GNOME Keyring, KWallet, KeePassXC), or choose another way."
+            }
+            UnlockError::NewerFormat { .. } => "Install that version, or set this way up again.",
+            UnlockError::Io { .. } => "Check the permissions there, and the space on its disk.",
+            _ => "Use the pass phrase.",
+        };
+        Self::new(error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<NoTry> for Failure {
+    fn from(error: NoTry) -> Self {
+        match error {
+            NoTry::TooSoon(_) => Self::new(error.to_string())
+                .with_hint("Wait that long; a right pass phrase ends the waiting."),
+            NoTry::NotCounted(error) => error.into(),
+        }
     }
 }
 

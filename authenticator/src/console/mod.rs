@@ -6,22 +6,28 @@ pub mod doctor;
 mod failure;
 mod group;
 mod log;
+mod private;
 mod radio;
 mod secrets;
 mod setup;
 mod silence;
+mod site;
+mod unlock;
 
 pub use channels::{channel_name, channels};
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
+pub use private::keep_memory_private;
 pub use radio::{POWER_ON, POWERING_ON, radio_ready};
 use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;
-pub use setup::{default_air, home, init, join, open};
+pub use setup::{default_air, home, init, join};
 pub use silence::Silence;
+pub use site::{Doubt, SiteName, steady};
+pub use unlock::{UnlockState, UnlockWith, open, unlock_state, unlock_with};
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\

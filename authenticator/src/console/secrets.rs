@@ -1,17 +1,24 @@
 //! Secrets that a person types or a file holds. What was mistyped may be typed again.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
+use tracing::info;
 use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::device::Pin;
+use crate::home::Home;
 use crate::passphrase::{Passphrase, propose};
+use crate::unlocking::{Moment, NoTry, Tries};
 use crate::vault::{Vault, VaultError};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
 const PIN_FILE: &str = "HANDFAST_PIN_FILE";
+/// No pass phrase or PIN has more bytes.
+const LONGEST_SECRET: usize = 16 * 1024;
 /// Fewer characters are no pass phrase for a folder that anybody may have a copy of.
 const SHORTEST_PASSPHRASE: usize = 12;
 /// How often a person may type a secret before the command gives up.
@@ -21,6 +28,9 @@ const ATTEMPTS: usize = 3;
 pub trait Secrets {
     /// Asks, without showing what is typed; nothing if nobody answers.
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>>;
+
+    /// Says what the person should know before the next question.
+    fn say(&mut self, words: &str);
 
     /// Shows the words that are proposed for a new vault.
     fn propose(&mut self, words: &str);
@@ -55,15 +65,27 @@ fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
         return Ok(None);
     };
     let path = Path::new(&path);
-    match std::fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => Ok(Some(Zeroizing::new(
-            text.trim_end_matches(['\r', '\n']).to_owned(),
-        ))),
+    match read_secret(path) {
+        Ok(secret) => Ok(Some(secret)),
         Err(error) => Err(
             Failure::new(format!("{} cannot be read: {error}", path.display()))
                 .with_hint(format!("Correct or unset {variable}.")),
         ),
     }
+}
+
+/// Reads a file's first bytes without leaving copies behind: no secret is longer.
+fn read_secret(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET + 64));
+    let limit = u64::try_from(LONGEST_SECRET + 1).unwrap_or(u64::MAX);
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > LONGEST_SECRET {
+        return Err(io::Error::other("it is too long"));
+    }
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| io::Error::other("it is no text in UTF-8"))?
+        .trim_end_matches(['\r', '\n']);
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Returns the file that holds the pass phrase, if one is named, and it can be read.
@@ -81,20 +103,22 @@ pub fn pin_file() -> Result<Option<Zeroizing<String>>, Failure> {
     secret_file(PIN_FILE)
 }
 
-/// Opens a vault with its pass phrase.
-pub(super) fn open_vault(folder: &Path, secrets: &mut dyn Secrets) -> Result<Vault, Failure> {
+/// Opens a vault with its pass phrase. Wrong ones are counted.
+pub(super) fn open_vault(home: &Home, secrets: &mut dyn Secrets) -> Result<Vault, Failure> {
     let none = || {
         Failure::usage("No pass phrase was given").with_hint(format!(
             "Type it, or name a file with it in {PASSPHRASE_FILE}."
         ))
     };
-    let open = |given: &str| Vault::open(folder, &Passphrase::new(given));
+    let tries = Tries::of(&home.device);
+    let open = |given: &str| counted(&tries, &home.vault, &Passphrase::new(given));
     match secret_file(PASSPHRASE_FILE)? {
         Some(given) if given.is_empty() => return Err(none()),
         Some(given) => return Ok(open(&given)?),
         None => {}
     }
     let opened = until_right(|wrong| {
+        tries.look(&Moment::now()).map_err(NoTry::from)?;
         let question = format!("{wrong}Pass phrase of the vault: ");
         let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
         let Some(typed) = typed else {
@@ -102,11 +126,45 @@ pub(super) fn open_vault(folder: &Path, secrets: &mut dyn Secrets) -> Result<Vau
         };
         match open(&typed) {
             Ok(vault) => Ok(Typed::Right(vault)),
-            Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
+            Err(Locked::Wrong(failure)) => Ok(Typed::Wrong(failure)),
             Err(error) => Err(error.into()),
         }
     })?;
     opened.ok_or_else(none)
+}
+
+/// Why a pass phrase did not open the vault.
+enum Locked {
+    /// Another one may.
+    Wrong(Failure),
+    /// No other one would.
+    Other(Failure),
+}
+
+impl From<Locked> for Failure {
+    fn from(locked: Locked) -> Self {
+        match locked {
+            Locked::Wrong(failure) | Locked::Other(failure) => failure,
+        }
+    }
+}
+
+fn counted(tries: &Tries, folder: &Path, passphrase: &Passphrase) -> Result<Vault, Locked> {
+    let attempt = tries.begin(&Moment::now());
+    let attempt = attempt.map_err(|error| Locked::Other(error.into()))?;
+    match Vault::open(folder, passphrase) {
+        Ok(vault) => {
+            tries.right(attempt);
+            Ok(vault)
+        }
+        Err(error @ VaultError::WrongPassphrase) => {
+            if let Err(error) = tries.wrong(attempt, &Moment::now()) {
+                info!("a wrong pass phrase is not counted: {error}");
+            }
+            Err(Locked::Wrong(error.into()))
+        }
+        Err(error) => Err(Locked::Other(error.into())),
+    }
 }
 
 /// The pass phrase of a new vault: from the file, or one that is proposed.

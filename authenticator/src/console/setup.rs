@@ -95,7 +95,7 @@ pub fn join(
         return Err(DeviceError::Exists(home.device.clone()).into());
     }
     let machine = MachineId::of_this_machine()?;
-    let vault = open_vault(&home.vault, secrets)?;
+    let vault = open_vault(home, secrets)?;
     let pin = new_pin(secrets)?;
     set_up(home, vault, &machine, name, pin)
 }
@@ -122,26 +122,11 @@ pub(crate) fn stretching(for_tests: bool) -> Stretching {
     }
 }
 
-/// Unlocks this device's vault and store.
-///
-/// # Errors
-///
-/// [`Failure`].
-pub fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Authenticator, Failure> {
-    if !Vault::exists(&home.vault) {
-        return Err(VaultError::Missing(home.vault.clone()).into());
-    }
-    if !DeviceStore::exists(&home.device) {
-        return Err(DeviceError::Missing(home.device.clone()).into());
-    }
-    let vault = open_vault(&home.vault, secrets)?;
-    let machine = MachineId::of_this_machine()?;
-    let device = DeviceStore::open(&home.device, &vault, &machine)?;
-    recorded(vault, device)
-}
-
 /// Leaves this device's entry in the vault, and brings folder and own copies together.
-fn recorded(mut vault: Vault, mut device: DeviceStore) -> Result<Authenticator, Failure> {
+pub(super) fn recorded(
+    mut vault: Vault,
+    mut device: DeviceStore,
+) -> Result<Authenticator, Failure> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = since.unwrap_or_default().as_secs();
     vault.record_device(VaultDevice {

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{DeviceError, MachineId, at};
 use crate::disk::write_atomically;
+use crate::locked::Locked;
 use crate::vault::Vault;
 
 const NAME: &str = "device.handfast";
@@ -30,7 +31,7 @@ type Stamp = (u64, u64, Option<SystemTime>);
 pub(super) struct StoreFile {
     path: PathBuf,
     binding: Binding,
-    key: Zeroizing<[u8; 32]>,
+    key: Locked<[u8; 32]>,
     stamp: Option<Stamp>,
 }
 
@@ -68,12 +69,12 @@ fn tag(salt: &[u8; 32], name: &[u8], purpose: &[u8]) -> [u8; 16] {
     tag
 }
 
-fn sealing_key(vault: &Vault, salt: &[u8; 32], machine: &MachineId) -> Zeroizing<[u8; 32]> {
+fn sealing_key(vault: &Vault, salt: &[u8; 32], machine: &MachineId) -> Locked<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
     let hkdf = Hkdf::<Sha256>::new(Some(salt), vault.key());
     // The only error is a length above 8160 bytes.
     let _ = hkdf.expand_multi_info(&[b"handfast-device/v1", &machine.0], key.as_mut());
-    key
+    Locked::copy_of(&key)
 }
 
 impl StoreFile {

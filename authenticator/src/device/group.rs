@@ -10,6 +10,8 @@ use handfast_proto::trust::wrap::{open_key, seal_key};
 use handfast_proto::trust::{DeviceId, Epoch, GroupId, GroupKey, GroupSecret, KeyMetadata};
 use rand_core::CryptoRngCore;
 
+use crate::locked::Locked;
+
 /// What a device has taken in of the files of its group in the vault's folder.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -47,7 +49,7 @@ impl Seen {
 pub(crate) struct Group {
     pub(crate) id: GroupId,
     pub(crate) epoch: Epoch,
-    pub(crate) secret: GroupSecret,
+    pub(crate) secret: Locked<GroupSecret>,
     /// The signing key of who let this device in; its own, if it made the group.
     pub(crate) signer: CoseKey,
     pub(crate) keys: BTreeMap<KeyId, GroupKey>,
@@ -59,7 +61,7 @@ impl Group {
         Self {
             id,
             epoch,
-            secret,
+            secret: Locked::new(secret),
             signer,
             keys: BTreeMap::new(),
             entries: BTreeMap::new(),

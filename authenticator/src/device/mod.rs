@@ -93,6 +93,11 @@ impl MachineId {
         Ok(Self::from_bytes(bytes.trim_ascii()))
     }
 
+    #[cfg(feature = "console")]
+    pub(crate) fn hash(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Takes any bytes as a machine's name.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(

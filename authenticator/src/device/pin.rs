@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::{DeviceError, DeviceStore};
 use crate::passphrase::{StretchError, Stretching};
 
 /// How often a wrong PIN may be tried before only the pass phrase helps.
@@ -48,6 +49,23 @@ impl Pin {
 impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pin")
+    }
+}
+
+impl DeviceStore {
+    /// Gives the PIN all its tries again, if one is set: to who proved in another way that this is
+    /// his device.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Io`].
+    pub(crate) fn restore_pin_tries(
+        &mut self,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), DeviceError> {
+        let mut held = self.hold()?;
+        held.set_tries(TRIES);
+        held.save(rng)
     }
 }
 

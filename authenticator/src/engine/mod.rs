@@ -227,8 +227,10 @@ impl Authenticator {
         session: &Session,
         turn: &mut Turn<'_>,
     ) -> Result<Answer, Refused> {
+        let Self { vault, device } = self;
         let mut pin = StorePin {
-            device: &mut self.device,
+            vault,
+            device,
             rng: turn.rng,
             failed: None,
         };

@@ -3,7 +3,10 @@
 use handfast_proto::ids::RpId;
 use rand_core::CryptoRngCore;
 
-use crate::device::{DeviceError, DeviceStore, PinCheck};
+use crate::device::{DeviceStore, PinCheck};
+use crate::group::GroupError;
+use crate::passphrase::Passphrase;
+use crate::vault::Vault;
 
 /// An account as a person tells it from others.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,10 +150,14 @@ pub enum Answer {
     WrongPin,
 }
 
-/// Checks PINs for who asks a person.
+/// Checks PINs, and the pass phrase in place of one that is blocked, for who asks a person.
 pub trait PinPad {
     /// Returns whether a PIN is set.
     fn is_set(&self) -> bool;
+
+    /// Returns whether a PIN is set that has no tries left, as far as is known without trying it:
+    /// then the pass phrase may be asked for instead.
+    fn is_blocked(&self) -> bool;
 
     /// Tries a PIN; a wrong one is counted.
     ///
@@ -158,6 +165,15 @@ pub trait PinPad {
     ///
     /// [`PinUnavailable`]: whatever is answered then, the request fails, with the reason.
     fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable>;
+
+    /// Tries the vault's pass phrase in place of a blocked PIN, and returns whether it was right:
+    /// then the PIN has all its tries again. A pass phrase that unlocked the vault earlier is no
+    /// answer; it has to be given in this very prompt.
+    ///
+    /// # Errors
+    ///
+    /// [`PinUnavailable`] as with a PIN.
+    fn check_passphrase(&mut self, passphrase: &Passphrase) -> Result<bool, PinUnavailable>;
 }
 
 /// A PIN could not be tried, for a reason of this device's; no try was lost.
@@ -172,9 +188,28 @@ pub trait Person {
 
 /// The PIN of the device store.
 pub(super) struct StorePin<'a> {
+    pub(super) vault: &'a Vault,
     pub(super) device: &'a mut DeviceStore,
     pub(super) rng: &'a mut dyn CryptoRngCore,
-    pub(super) failed: Option<DeviceError>,
+    pub(super) failed: Option<GroupError>,
+}
+
+impl StorePin<'_> {
+    fn note<T>(&mut self, tried: Result<T, GroupError>) -> Result<T, PinUnavailable> {
+        tried.map_err(|error| {
+            self.failed = Some(error);
+            PinUnavailable
+        })
+    }
+
+    /// Only a blocked PIN gives way to the pass phrase.
+    fn unblock(&mut self, passphrase: &Passphrase) -> Result<bool, GroupError> {
+        if !self.is_blocked() || !self.vault.is_passphrase(passphrase)? {
+            return Ok(false);
+        }
+        self.device.restore_pin_tries(self.rng)?;
+        Ok(true)
+    }
 }
 
 impl PinPad for StorePin<'_> {
@@ -182,10 +217,17 @@ impl PinPad for StorePin<'_> {
         self.device.has_pin()
     }
 
+    fn is_blocked(&self) -> bool {
+        self.device.pin_tries() == Some(0)
+    }
+
     fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable> {
-        self.device.check_pin(pin, self.rng).map_err(|error| {
-            self.failed = Some(error);
-            PinUnavailable
-        })
+        let checked = self.device.check_pin(pin, self.rng);
+        self.note(checked.map_err(GroupError::from))
+    }
+
+    fn check_passphrase(&mut self, passphrase: &Passphrase) -> Result<bool, PinUnavailable> {
+        let checked = self.unblock(passphrase);
+        self.note(checked)
     }
 }

@@ -1,6 +1,8 @@
 //! Lines from standard input, with a deadline, and without echo where a secret is typed.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,10 @@ use crate::console::Silence;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// No line that means anything is longer.
 const LONGEST: usize = 16 * 1024;
+/// The person's terminal, whatever standard input is.
+const TERMINAL: &str = "/dev/tty";
+/// How much is read at once.
+const AT_ONCE: usize = 4096;
 
 /// What was typed.
 #[derive(PartialEq)]
@@ -28,20 +34,99 @@ pub(crate) enum Typed {
     Withdrawn,
 }
 
-/// Standard input.
-#[derive(Default)]
+/// Standard input, and what stands in for it once it has ended.
 pub(crate) struct Input {
     buffer: Zeroizing<Vec<u8>>,
     ended: bool,
+    /// The terminal that is turned to when standard input has ended.
+    standby: Option<File>,
+    /// The terminal, once it was turned to.
+    terminal: Option<File>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            buffer: empty(),
+            ended: false,
+            standby: None,
+            terminal: None,
+        }
+    }
+}
+
+/// Returns a buffer that does not grow by what is typed: growing would leave that behind.
+fn empty() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(LONGEST + AT_ONCE))
 }
 
 impl Input {
+    /// Lets the person at the terminal answer once standard input has ended: that was not it then,
+    /// but what held the code.
+    pub(crate) fn go_on_at_terminal(&mut self) {
+        if !stdin().is_terminal() {
+            self.standby = File::open(TERMINAL).ok();
+        }
+    }
+
+    /// Silences what is typed, until what is returned is dropped.
+    pub(crate) fn silence(&self) -> Option<Silence<OwnedFd>> {
+        let heard = match &self.standby {
+            Some(terminal) => terminal.as_fd(),
+            None => self.source(),
+        };
+        heard.try_clone_to_owned().ok().map(Silence::begin)
+    }
+
+    /// Reads standard input to its end, if it begins as `wanted` says; else it is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::FileTooLarge`] if it is longer than `longest`.
+    pub(crate) fn all_if(
+        &mut self,
+        wanted: impl Fn(&[u8]) -> bool,
+        longest: usize,
+    ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        while self.buffer.is_empty() && !self.ended {
+            self.wait_and_read();
+        }
+        if !wanted(&self.buffer) {
+            return Ok(None);
+        }
+        while !self.ended {
+            if self.buffer.len() > longest {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.wait_and_read();
+        }
+        Ok(Some(std::mem::replace(&mut self.buffer, empty())))
+    }
+
+    fn source(&self) -> BorrowedFd<'_> {
+        match &self.terminal {
+            Some(terminal) => terminal.as_fd(),
+            None => stdin(),
+        }
+    }
+
+    /// Turns to the terminal, if that is to be done and there is one.
+    fn turn(&mut self) {
+        if let Some(terminal) = self.standby.take() {
+            self.terminal = Some(terminal);
+            self.ended = false;
+        }
+    }
+
     /// Waits for a line.
     pub(crate) fn line(&mut self, limit: Option<Duration>, withdrawn: &AtomicBool) -> Typed {
         let deadline = limit.map(|limit| Instant::now() + limit);
         loop {
             if let Some(line) = self.take_line() {
                 return Typed::Line(line);
+            }
+            if self.ended {
+                self.turn();
             }
             if self.ended {
                 return Typed::End;
@@ -58,7 +143,7 @@ impl Input {
 
     /// Waits for a line that nobody should see.
     pub(crate) fn secret(&mut self, limit: Option<Duration>, withdrawn: &AtomicBool) -> Typed {
-        let _silence = Silence::begin(stdin());
+        let _silence = self.silence();
         self.line(limit, withdrawn)
     }
 
@@ -70,22 +155,23 @@ impl Input {
             None => return None,
         };
         let end = self.buffer.len().min(end + 1);
-        let rest = self.buffer.split_off(end);
-        let line = std::mem::replace(&mut self.buffer, Zeroizing::new(rest));
+        let mut rest = empty();
+        rest.extend(self.buffer.iter().skip(end));
+        let line = std::mem::replace(&mut self.buffer, rest);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         Some(Zeroizing::new(String::from_utf8_lossy(line).into_owned()))
     }
 
     fn wait_and_read(&mut self) {
-        let stdin = stdin();
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        let source = self.source();
+        let mut fds = [PollFd::new(&source, PollFlags::IN)];
         let wait = Timespec::try_from(LOOK_EVERY).ok();
         if !matches!(poll(&mut fds, wait.as_ref()), Ok(ready) if ready > 0) {
             return;
         }
-        let mut bytes = [0; 1024];
-        match rustix::io::read(stdin, &mut bytes) {
+        let mut bytes = Zeroizing::new([0; AT_ONCE]);
+        match rustix::io::read(source, bytes.as_mut_slice()) {
             Ok(0) => self.ended = true,
             Ok(count) => self.buffer.extend(bytes.iter().take(count)),
             Err(error) if io::Error::from(error).kind() == io::ErrorKind::Interrupted => {}

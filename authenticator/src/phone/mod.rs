@@ -1,11 +1,24 @@
 //! The phone's loop, and how it asks its owner.
 
+#[cfg(feature = "camera")]
+mod camera;
 mod ceremony;
 mod input;
+mod layout;
+mod notice;
+mod outside;
 mod person;
 mod picture;
+mod reader;
+mod verify;
 
+#[cfg(feature = "camera")]
+pub(crate) use camera::be_watcher;
 pub(crate) use ceremony::{Phone, Relay, ServeError};
 pub(crate) use input::{Input, Typed};
+pub(crate) use notice::Desktop;
+pub(crate) use outside::{OutsideError, ask};
 pub(crate) use person::{Approval, Asking, Voice};
-pub(crate) use picture::{PictureError, read_picture};
+pub(crate) use reader::{LARGEST_FILE, PictureError, be_reader, read_file, read_picture};
+#[cfg(feature = "camera")]
+pub(crate) use reader::{the_one, this_program};

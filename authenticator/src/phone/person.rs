@@ -1,6 +1,6 @@
 //! Asking the owner: on a terminal, or by JSON lines for a program.
 
-use std::io::{Write, stderr, stdin, stdout};
+use std::io::{Write, stderr, stdout};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::input::{Input, Typed};
-use crate::console::Silence;
+use super::layout::Width;
+use super::notice::Desktop;
+use crate::console::{Doubt, SiteName, steady};
 use crate::device::PinCheck;
-use crate::engine::{Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt, Sharing};
-
-/// How often a PIN may be mistyped in one prompt.
-const ATTEMPTS: usize = 3;
+use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt, Sharing};
 
 /// How the phone speaks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +54,8 @@ pub(crate) struct Asking {
     pub(crate) pin: Option<Zeroizing<String>>,
     /// How long each question waits for its answer.
     pub(crate) patience: Duration,
+    /// Where it is shown that a question waits, if anywhere.
+    pub(crate) desktop: Option<Arc<Desktop>>,
     /// Set when the computer has left, so that the prompt disappears.
     pub(crate) withdrawn: Arc<AtomicBool>,
 }
@@ -75,6 +76,9 @@ impl Person for Asking {
                 verified,
             };
         }
+        // As long as the question waits, and no longer.
+        let desktop = self.desktop.as_ref();
+        let _notice = desktop.and_then(|desktop| desktop.notify(prompt, self.patience));
         let input = Arc::clone(&self.input);
         let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
         match self.decide(prompt, pin, &mut input) {
@@ -164,53 +168,18 @@ impl Asking {
         }
     }
 
-    fn verify(
+    /// Asks for what nobody should see.
+    pub(super) fn secret(
         &self,
-        account: usize,
-        pin: &mut dyn PinPad,
+        question: &str,
         input: &mut Input,
-    ) -> Result<Answer, Typed> {
-        for _ in 0..ATTEMPTS {
-            let typed = match &self.pin {
-                Some(pin) => pin.clone(),
-                None => {
-                    let _silence = Silence::begin(stdin());
-                    self.ask_for("PIN of this device (Enter to refuse): ");
-                    match input.secret(Some(self.patience), &self.withdrawn) {
-                        Typed::Line(line) => line,
-                        other => return Err(other),
-                    }
-                }
-            };
-            if typed.is_empty() || typed.eq_ignore_ascii_case("n") {
-                return Ok(Answer::Refused);
-            }
-            match pin.check(&typed) {
-                // The engine knows why, and says so.
-                Err(PinUnavailable) => return Ok(Answer::Refused),
-                Ok(PinCheck::Right) => {
-                    return Ok(Answer::Approved {
-                        account,
-                        verified: true,
-                    });
-                }
-                Ok(PinCheck::Wrong(left)) => self.voice.say(
-                    &format!("Wrong PIN; {left} tries left."),
-                    json!({"event": "wrong-pin", "tries_left": left}),
-                ),
-                Ok(PinCheck::Blocked | PinCheck::NotSet) => {
-                    self.voice.say(
-                        "The PIN is blocked. Set a new one with: handfast-authenticator pin",
-                        json!({"event": "pin-blocked"}),
-                    );
-                    return Ok(Answer::Blocked);
-                }
-            }
-            if self.pin.is_some() {
-                break;
-            }
+    ) -> Result<Zeroizing<String>, Typed> {
+        let _silence = input.silence();
+        self.ask_for(question);
+        match input.secret(Some(self.patience), &self.withdrawn) {
+            Typed::Line(line) => Ok(line),
+            other => Err(other),
         }
-        Ok(Answer::WrongPin)
     }
 
     fn line(&self, input: &mut Input) -> Result<String, Typed> {
@@ -226,21 +195,22 @@ impl Asking {
         }
     }
 
+    /// How wide what a person reads may be.
+    pub(super) fn width(&self) -> Width {
+        match self.voice {
+            Voice::Words => Width::of_terminal(),
+            Voice::Json => Width::Unbounded,
+        }
+    }
+
     fn show(&self, prompt: &Prompt<'_>, computer: Computer, pin: bool) {
-        self.voice
-            .say(&words(prompt, computer), event(prompt, computer, pin));
+        let words = words(prompt, computer, self.width());
+        self.voice.say(&words, event(prompt, computer, pin));
     }
 }
 
 fn is_yes(line: &str) -> bool {
     matches!(line.to_ascii_lowercase().as_str(), "y" | "yes")
-}
-
-/// The site stands in a frame of its own, the largest thing on the screen.
-fn frame(site: &str) -> String {
-    let wide = site.chars().flat_map(|c| [c, ' ']).collect::<String>();
-    let line = "═".repeat(wide.chars().count() + 7);
-    format!("\n  ╔{line}╗\n  ║    {}   ║\n  ╚{line}╝\n", wide)
 }
 
 fn who_asks(computer: Computer) -> &'static str {
@@ -254,10 +224,16 @@ fn who_asks(computer: Computer) -> &'static str {
     }
 }
 
+/// An account as a person reads it.
+fn shown(account: &Account) -> String {
+    steady(&described(account))
+}
+
 fn described(account: &Account) -> String {
     match (account.name.as_str(), account.display_name.as_str()) {
         (name, "") => name.to_owned(),
         ("", display) => display.to_owned(),
+        (name, display) if name == display => name.to_owned(),
         (name, display) => format!("{name} ({display})"),
     }
 }
@@ -291,69 +267,70 @@ fn name_of(sharing: Sharing) -> &'static str {
     }
 }
 
-fn words(prompt: &Prompt<'_>, computer: Computer) -> String {
+fn words(prompt: &Prompt<'_>, computer: Computer, width: Width) -> String {
+    let frame = match prompt {
+        Prompt::Create { rp_id, .. }
+        | Prompt::SignIn { rp_id, .. }
+        | Prompt::Excluded { rp_id, .. }
+        | Prompt::NoPasskey { rp_id } => {
+            let site = SiteName::of(rp_id);
+            let own_letters = site.words().map(|words| width.wrap(&words) + "\n\n");
+            format!("{}{}", width.site(&site), own_letters.unwrap_or_default())
+        }
+        Prompt::Join { code, .. } => width.code(code),
+        Prompt::Select => String::new(),
+    };
+    format!("{frame}{}", width.wrap(&question(prompt, computer)))
+}
+
+/// What is asked, and what the person should know of it.
+fn question(prompt: &Prompt<'_>, computer: Computer) -> String {
+    let who = who_asks(computer);
     match prompt {
         Prompt::Create {
-            rp_id,
-            account,
-            shares,
+            account, shares, ..
         } => format!(
-            "{}\nMake a passkey for this site, for {}?\n{}{}",
-            frame(rp_id.as_str()),
-            described(account),
-            who_asks(computer),
+            "Make a passkey for this site, for {}?\n{who}{}",
+            shown(account),
             shared(shares)
         ),
         Prompt::SignIn {
-            rp_id,
-            accounts,
-            shares,
+            accounts, shares, ..
         } => {
             let list = match accounts.as_slice() {
-                [account] => format!("Sign in to this site as {}?", described(account)),
+                [account] => format!("Sign in to this site as {}?", shown(account)),
                 accounts => accounts.iter().enumerate().fold(
                     "Sign in to this site? You have several accounts:".to_owned(),
-                    |text, (index, account)| {
-                        format!("{text}\n  {} {}", index + 1, described(account))
-                    },
+                    |text, (index, account)| format!("{text}\n  {} {}", index + 1, shown(account)),
                 ),
             };
-            let (who, shared) = (who_asks(computer), shared(shares));
-            format!("{}\n{list}\n{who}{shared}", frame(rp_id.as_str()))
+            format!("{list}\n{who}{}", shared(shares))
         }
-        Prompt::Excluded { rp_id, .. } => format!(
-            "{}\nThis account has a passkey here already; no second one is made.",
-            frame(rp_id.as_str())
-        ),
-        Prompt::Select => format!(
-            "The computer has several devices to choose from. Is this the one?\n{}",
-            who_asks(computer)
-        ),
-        Prompt::NoPasskey { rp_id } => {
-            format!(
-                "{}\nThere is no passkey for this site here.",
-                frame(rp_id.as_str())
-            )
+        Prompt::Excluded { .. } => {
+            "This account has a passkey here already; no second one is made.".to_owned()
         }
+        Prompt::Select => {
+            format!("The computer has several devices to choose from. Is this the one?\n{who}")
+        }
+        Prompt::NoPasskey { .. } => "There is no passkey for this site here.".to_owned(),
         Prompt::Join {
             device,
-            code,
             simulated,
             since,
+            ..
         } => {
             let known = match since {
                 Some(_) => "This computer is one that opened your vault before.",
                 None => "Your vault has not seen this computer before, or has not heard of it yet.",
             };
-            let spaced: String = code.chars().flat_map(|c| [c, ' ']).collect();
             let radio = match simulated {
                 true => "\nThe radio is simulated: it proves nothing, and the group will say so.",
                 false => "",
             };
             format!(
-                "{}\n“{device}” wants to join your trust group. It will get the keys by which sites \
+                "“{}” wants to join your trust group. It will get the keys by which sites \
                  know your own devices.\n{known}{radio}",
-                frame(spaced.trim())
+                steady(device)
             )
         }
     }
@@ -398,6 +375,15 @@ fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
             })
         }
     };
+    if let Prompt::Create { rp_id, .. }
+    | Prompt::SignIn { rp_id, .. }
+    | Prompt::Excluded { rp_id, .. }
+    | Prompt::NoPasskey { rp_id } = prompt
+    {
+        let site = SiteName::of(rp_id);
+        event["written"] = site.written().into();
+        event["doubt"] = site.doubt().map(Doubt::name).into();
+    }
     event["event"] = "prompt".into();
     event["computer"] = computer.into();
     event["pin"] = pin.into();

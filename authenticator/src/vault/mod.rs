@@ -5,6 +5,7 @@ mod folder;
 mod group;
 mod header;
 mod passkey;
+mod passphrase;
 mod sealed;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,9 +25,10 @@ use zeroize::Zeroizing;
 pub use passkey::Passkey;
 
 use self::folder::{Looked, header_path};
-use self::header::{Header, VaultKey};
+use self::header::Header;
 use self::sealed::{FileKey, Kind};
 use crate::disk::{random_name, write_atomically, write_new};
+use crate::locked::Locked;
 use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
@@ -116,7 +118,7 @@ pub struct VaultDevice {
 pub struct Vault {
     folder: PathBuf,
     header: Header,
-    key: VaultKey,
+    key: Locked<[u8; 32]>,
     files: FileKey,
     looked: Looked,
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
@@ -163,7 +165,7 @@ impl Vault {
             io::ErrorKind::AlreadyExists => VaultError::Exists(folder.to_owned()),
             _ => at(&path)(error),
         })?;
-        Self::with_key(folder, header, key)
+        Self::with_key(folder, header, &key)
     }
 
     /// Opens a vault.
@@ -176,7 +178,35 @@ impl Vault {
         let bytes = fs::read(&path).map_err(at(&path))?;
         let (header, wrapped) = Header::parse(&bytes)?;
         let key = header.open(&wrapped, passphrase)?;
+        Self::with_key(folder, header, &key)
+    }
+
+    /// Opens a vault whose key is known already. Whether it is still the vault's key is for the caller to
+    /// find out: the header does not tell.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`].
+    #[cfg(feature = "console")]
+    pub(crate) fn open_by_key(folder: &Path, key: &[u8; 32]) -> Result<Self, VaultError> {
+        let path = header_path(folder).ok_or_else(|| VaultError::Missing(folder.to_owned()))?;
+        let bytes = fs::read(&path).map_err(at(&path))?;
+        let (header, _) = Header::parse(&bytes)?;
         Self::with_key(folder, header, key)
+    }
+
+    /// Wraps a key with a pass phrase, as another device would that changed one of them.
+    #[cfg(all(test, feature = "console"))]
+    pub(crate) fn rewrap_for_tests(
+        folder: &Path,
+        key: &[u8; 32],
+        passphrase: &str,
+    ) -> Result<(), VaultError> {
+        let path = folder.join(HEADER);
+        let (header, _) = Header::parse(&fs::read(&path).map_err(at(&path))?)?;
+        let (key, passphrase) = (Zeroizing::new(*key), Passphrase::new(passphrase));
+        let bytes = header.seal(&passphrase, &key, &mut rand_core::OsRng)?;
+        write_atomically(&path, &bytes).map_err(at(&path))
     }
 
     /// Returns whether there is a vault in a folder.
@@ -184,12 +214,12 @@ impl Vault {
         header_path(folder).is_some()
     }
 
-    fn with_key(folder: &Path, header: Header, key: VaultKey) -> Result<Self, VaultError> {
+    fn with_key(folder: &Path, header: Header, key: &[u8; 32]) -> Result<Self, VaultError> {
         let mut vault = Self {
-            files: FileKey::derive(header.id, &key),
+            files: FileKey::derive(header.id, key),
             folder: folder.to_owned(),
             header,
-            key,
+            key: Locked::copy_of(key),
             looked: Looked::default(),
             passkeys: HashMap::new(),
             by_rp: HashMap::new(),

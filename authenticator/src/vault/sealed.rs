@@ -10,6 +10,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::header::FORMAT;
+use crate::locked::Locked;
 
 const FILE: &str = "handfast-file";
 
@@ -56,7 +57,7 @@ pub(super) enum Fault {
 /// Seals and opens the files of one vault.
 pub(super) struct FileKey {
     vault: VaultId,
-    cipher: Aes256Gcm,
+    key: Locked<[u8; 32]>,
 }
 
 impl FileKey {
@@ -67,8 +68,13 @@ impl FileKey {
             .expand(b"handfast-file/v1", key.as_mut());
         Self {
             vault,
-            cipher: Aes256Gcm::new(key.as_ref().into()),
+            key: Locked::copy_of(&key),
         }
+    }
+
+    /// The expanded key is not locked, and so lives only as long as it is used.
+    fn cipher(&self) -> Aes256Gcm {
+        Aes256Gcm::new(self.key.as_ref().into())
     }
 
     fn aad(&self, kind: Kind, id: &[u8]) -> Vec<u8> {
@@ -90,7 +96,7 @@ impl FileKey {
             aad: &aad,
         };
         let sealed = self
-            .cipher
+            .cipher()
             .encrypt(Nonce::from_slice(&nonce), payload)
             .ok()?;
         let file = Map::new()
@@ -142,7 +148,7 @@ impl FileKey {
         let (id, nonce, sealed) = parts().ok_or(Fault::Damaged)?;
         let aad = self.aad(kind, &id);
         let plaintext = self
-            .cipher
+            .cipher()
             .decrypt(
                 Nonce::from_slice(&nonce),
                 Payload {

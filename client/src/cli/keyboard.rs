@@ -1,7 +1,7 @@
 //! The person at this terminal. The terminal itself is asked, as standard input may be in use.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 
 use handfast_authenticator::console::{self, Failure, Silence};
 use handfast_authenticator::engine::Account;
@@ -14,15 +14,41 @@ use crate::local::{Keyboard, Unanswered};
 const TERMINAL: &str = "/dev/tty";
 /// No line that means anything is longer.
 const LONGEST: u64 = 4096;
+/// A terminal takes no longer line.
+const LONGEST_SECRET: usize = 4096;
 
 /// Asks for what nobody should see; nothing if there is no terminal.
 pub(super) fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
+    let mut terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(TERMINAL)
+        .ok()?;
     // Before the question stands there: who types fast would see the first of it.
-    let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL);
-    let _silence = terminal.ok().map(Silence::begin);
-    rpassword::prompt_password(question)
-        .ok()
-        .map(Zeroizing::new)
+    let _silence = Silence::begin(terminal.try_clone().ok()?);
+    write!(terminal, "{question}").ok()?;
+    read_secret(&mut terminal)
+}
+
+/// Reads a line into memory that is wiped: nothing else sees what is typed. Nothing if it does not end.
+fn read_secret(terminal: &mut impl Read) -> Option<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0; LONGEST_SECRET]);
+    let mut length = 0;
+    loop {
+        let count = match terminal.read(bytes.get_mut(length..)?) {
+            Ok(0) => return None,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return None,
+        };
+        length += count;
+        let typed = bytes.get(..length)?;
+        if let Some(end) = typed.iter().position(|&byte| byte == b'\n') {
+            let line = std::str::from_utf8(typed.get(..end)?).ok()?;
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            return Some(Zeroizing::new(line.to_owned()));
+        }
+    }
 }
 
 /// Asks for a line; nothing if there is no terminal.
@@ -87,6 +113,14 @@ impl Keyboard for Terminal {
         }
     }
 
+    fn passphrase(&mut self, what: &str) -> Result<Zeroizing<String>, Unanswered> {
+        match ask_secret(&format!("Pass phrase of the vault, to {what}: ")) {
+            Some(typed) if typed.is_empty() => Err(Unanswered::Refused),
+            Some(typed) => Ok(typed),
+            None => Err(Unanswered::Nobody),
+        }
+    }
+
     fn knows_pin(&self) -> bool {
         self.pin.is_some()
     }
@@ -121,5 +155,45 @@ impl Keyboard for Terminal {
     fn say(&mut self, words: &str) {
         self.voice
             .say(words, &json!({"event": "note", "text": words}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A terminal that gives what was typed in pieces.
+    struct Pieces(Vec<&'static [u8]>);
+
+    impl Read for Pieces {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let Some(piece) = self.0.pop() else {
+                return Ok(0);
+            };
+            piece.take(4096).read(into)
+        }
+    }
+
+    fn read(pieces: &[&'static [u8]]) -> Option<String> {
+        let mut terminal = Pieces(pieces.iter().rev().copied().collect());
+        read_secret(&mut terminal).map(|line| line.to_string())
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_or_is_no_text_is_no_answer() {
+        static LONG: [u8; 4096] = [b'a'; 4096];
+        let endless: [&[&[u8]]; 4] = [&[], &[b"abc"], &[b"\xff\n"], &[&LONG, &LONG]];
+        for pieces in endless {
+            assert_eq!(read(pieces), None);
+        }
+    }
+
+    #[test]
+    fn a_line_is_what_was_typed_before_its_end() {
+        assert_eq!(read(&[b"\n"]).as_deref(), Some(""));
+        assert_eq!(
+            read(&[b"six w", b"ords \r\n"]).as_deref(),
+            Some("six words ")
+        );
     }
 }

@@ -175,6 +175,11 @@ enum VaultCommand {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Choose what unlocks the vault on this computer besides the pass phrase, which is needed for it.
+    UnlockWith {
+        #[command(subcommand)]
+        way: unlock::Way,
+    },
     /// How many passkeys are in the vault, which devices opened it, which files are damaged.
     Status,
 }
@@ -302,6 +307,7 @@ pub fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Voice::Words
     };
     console::start_log(arguments.verbose, arguments.json);
+    console::keep_memory_private();
     match run(arguments, voice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -334,6 +340,9 @@ fn run(arguments: Arguments, voice: Voice) -> Result<(), Failure> {
         Command::Vault {
             command: VaultCommand::Join { name },
         } => unlock::join(vault, name, voice),
+        Command::Vault {
+            command: VaultCommand::UnlockWith { way },
+        } => unlock::unlock_with(vault, way, voice),
         Command::Vault {
             command: VaultCommand::Status,
         } => unlock::vault_status(vault, voice),

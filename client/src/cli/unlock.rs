@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use handfast_authenticator::console::{self, Failure, Secrets, group_json, group_words};
+use clap::Subcommand;
+use handfast_authenticator::console::{
+    self, Failure, Secrets, UnlockWith, group_json, group_words,
+};
 use handfast_authenticator::engine::Authenticator;
 use handfast_authenticator::group;
 use handfast_authenticator::vault::Vault;
@@ -34,6 +37,11 @@ impl Secrets for AtTerminal {
             true => None,
             false => ask_secret(question),
         }
+    }
+
+    fn say(&mut self, words: &str) {
+        let event = json!({"event": "note", "text": words});
+        self.voice.say(words, &event);
     }
 
     fn propose(&mut self, words: &str) {
@@ -147,6 +155,38 @@ pub(super) fn vault_status(vault: Option<PathBuf>, voice: Voice) -> Result<(), F
         "damaged": damaged,
     });
     voice.result(&words, &value)
+}
+
+/// What unlocks the vault on this computer.
+#[derive(Debug, Subcommand)]
+pub(super) enum Way {
+    /// By the pass phrase alone, as at first.
+    Passphrase,
+    /// By a key file, such as one on a USB stick. It is made if nothing is there.
+    KeyFile {
+        /// Where it is when it is there. Several devices may have one in common.
+        path: PathBuf,
+    },
+    /// By the keyring of your desktop (Secret Service), as long as that is unlocked.
+    Keyring,
+    /// Tell how this computer is unlocked, and whether that works now.
+    Status,
+}
+
+pub(super) fn unlock_with(vault: Option<PathBuf>, way: Way, voice: Voice) -> Result<(), Failure> {
+    let home = console::home(vault)?;
+    let with = match way {
+        Way::Passphrase => UnlockWith::Passphrase,
+        Way::KeyFile { path } => UnlockWith::KeyFile(path),
+        Way::Keyring => UnlockWith::Keyring,
+        Way::Status => {
+            let state = console::unlock_state(&home);
+            let words = format!("Pass phrase: {}.", state.words());
+            return voice.result(&words, &state.json());
+        }
+    };
+    let said = console::unlock_with(&home, with, &mut AtTerminal::new(voice))?;
+    voice.result(&said, &console::unlock_state(&home).json())
 }
 
 pub(super) fn group_status(vault: Option<PathBuf>, voice: Voice) -> Result<(), Failure> {

@@ -186,6 +186,11 @@ impl Process {
         &self.said
     }
 
+    /// Returns by what the system knows the program.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns whether the program has not ended yet.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

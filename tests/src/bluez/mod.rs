@@ -8,14 +8,13 @@ mod bus;
 mod objects;
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 pub use objects::{Adapter, Advert, Filter};
+
+use crate::daemon::Daemon;
 
 /// The service under which phones advertise.
 pub const FIDO: &str = "0000fff9-0000-1000-8000-00805f9b34fb";
@@ -29,11 +28,9 @@ type Order = Box<dyn FnOnce(&mut Bluez) + Send>;
 
 /// A bus and a fake BlueZ on it. Both end with this.
 pub struct Fake {
-    address: String,
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
-    daemon: Child,
-    _folder: TempDir,
+    daemon: Daemon,
 }
 
 impl Fake {
@@ -43,48 +40,13 @@ impl Fake {
     ///
     /// If they cannot be started, or `HANDFAST_REQUIRE_DBUS` is set and there is none.
     pub fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("bus");
-        let address = format!("unix:path={}", socket.display());
-        let configuration = folder.path().join("bus.conf");
-        std::fs::write(
-            &configuration,
-            format!(
-                "<busconfig><type>session</type><listen>{address}</listen><policy context=\"default\">\
-                 <allow send_destination=\"*\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
-                 </policy></busconfig>"
-            ),
-        )
-        .unwrap();
-        let daemon = Command::new("dbus-daemon")
-            .arg("--nofork")
-            .arg(format!("--config-file={}", configuration.display()))
-            .stderr(Stdio::null())
-            .spawn();
-        let daemon = match daemon {
-            Ok(daemon) => daemon,
-            Err(error) => {
-                assert!(
-                    std::env::var_os("HANDFAST_REQUIRE_DBUS").is_none(),
-                    "no dbus-daemon: {error}"
-                );
-                eprintln!("skipped: there is no dbus-daemon ({error})");
-                return None;
-            }
-        };
-        let begin = Instant::now();
-        while !socket.exists() {
-            assert!(begin.elapsed() < PATIENCE, "the bus does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let daemon = Daemon::start()?;
         let (orders, received) = channel();
-        let bluez = Bluez::connect(&address);
+        let bluez = Bluez::connect(daemon.address());
         Some(Self {
-            address,
             orders: Some(orders),
             thread: Some(std::thread::spawn(move || bluez.live(&received))),
             daemon,
-            _folder: folder,
         })
     }
 
@@ -100,7 +62,7 @@ impl Fake {
 
     /// Returns the value of `DBUS_SYSTEM_BUS_ADDRESS` for programs that are to meet the fake.
     pub fn address(&self) -> &str {
-        &self.address
+        self.daemon.address()
     }
 
     /// Does something to the fake, or looks at it.
@@ -140,8 +102,6 @@ impl Drop for Fake {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::Finding;
-use crate::console::{Failure, code, passphrase_file};
+use crate::console::{Failure, code, passphrase_file, unlock_state};
 use crate::device::{DeviceStore, MachineId};
 use crate::home::Home;
 use crate::vault::Vault;
@@ -104,16 +104,26 @@ pub(super) fn vault(home: &Home) -> Vec<Finding> {
     if device && let Err(error) = MachineId::of_this_machine() {
         findings.push(Finding::bad("machine", error));
     }
-    findings.push(passphrase());
+    findings.push(passphrase(home));
     findings
 }
 
-/// Whether the pass phrase is where it is looked for, and nobody else's.
-fn passphrase() -> Finding {
-    const CHECK: &str = "pass phrase";
+const CHECK: &str = "pass phrase";
+
+/// How this device is unlocked where no file holds the pass phrase, and whether that works.
+fn otherwise(home: &Home) -> Finding {
+    match unlock_state(home).into_broken() {
+        Ok(state) if state.works() => Finding::good(CHECK, state.words()),
+        Ok(state) => Finding::unneeded(CHECK, state.words()),
+        Err(why) => Finding::bad(CHECK, why),
+    }
+}
+
+/// Whether the pass phrase is where it is looked for, and nobody else's; or what stands in its place.
+fn passphrase(home: &Home) -> Finding {
     let file = match passphrase_file() {
         Ok(Some(file)) => file,
-        Ok(None) => return Finding::good(CHECK, "asked for when it is needed"),
+        Ok(None) => return otherwise(home),
         Err(failure) => return Finding::bad(CHECK, failure),
     };
     let mode = fs::metadata(&file).map(|metadata| metadata.mode());

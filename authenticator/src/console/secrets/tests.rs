@@ -4,6 +4,7 @@ use rand_core::OsRng;
 use zeroize::Zeroizing;
 
 use super::{Secrets, new_pin, open_vault};
+use crate::home::Home;
 use crate::passphrase::{Passphrase, Stretching};
 use crate::vault::{InitOptions, Vault};
 
@@ -28,6 +29,8 @@ impl Secrets for Person {
         let line = self.lines.pop_front()?;
         Some(Zeroizing::new(line.to_owned()))
     }
+
+    fn say(&mut self, _words: &str) {}
 
     fn propose(&mut self, _words: &str) {}
 }
@@ -69,14 +72,18 @@ fn who_types_no_pin_has_none() {
 #[test]
 fn a_wrong_pass_phrase_is_asked_for_again_three_times_at_most() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().join("vault");
+    let home = Home {
+        vault: folder.path().join("vault"),
+        device: folder.path().join("device"),
+    };
+    let folder = &home.vault;
     let options = InitOptions {
         for_tests: true,
         stretching: Stretching::LEAST,
     };
-    Vault::init(&folder, &Passphrase::new("right"), options, &mut OsRng).unwrap();
+    Vault::init(folder, &Passphrase::new("right"), options, &mut OsRng).unwrap();
     let mut person = Person::typing(&["wrong", "right"]);
-    open_vault(&folder, &mut person).unwrap();
+    open_vault(&home, &mut person).unwrap();
     assert_eq!(person.asked.len(), 2);
     assert!(
         person.asked[1].contains("pass phrase is wrong"),
@@ -84,11 +91,11 @@ fn a_wrong_pass_phrase_is_asked_for_again_three_times_at_most() {
         person.asked
     );
     let mut stubborn = Person::typing(&["wrong", "wrong", "wrong", "right"]);
-    assert!(open_vault(&folder, &mut stubborn).is_err());
+    assert!(open_vault(&home, &mut stubborn).is_err());
     assert_eq!(stubborn.asked.len(), 3);
     // What no other pass phrase could mend is told at once.
     let mut person = Person::typing(&["right", "right"]);
     std::fs::write(folder.join("vault.handfast"), b"damaged").unwrap();
-    assert!(open_vault(&folder, &mut person).is_err());
+    assert!(open_vault(&home, &mut person).is_err());
     assert_eq!(person.asked.len(), 1);
 }

@@ -1,0 +1,133 @@
+//! A blocked PIN, and the pass phrase in its place.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use handfast_authenticator::device::{DeviceStore, MachineId, Pin, PinCheck, TRIES};
+use handfast_authenticator::engine::{
+    Answer, Authenticator, Computer, Context, Person, PinPad, Prompt,
+};
+use handfast_authenticator::passphrase::{Passphrase, Stretching};
+use handfast_authenticator::vault::{InitOptions, Vault};
+use handfast_proto::ctap2::Status;
+use handfast_proto::trust::DeviceName;
+use rand_core::OsRng;
+use tempfile::TempDir;
+
+const PIN: &str = "1234";
+const PHRASE: &str = "correct horse";
+/// authenticatorSelection: whatever a person answers decides it.
+const SELECTION: [u8; 1] = [0x0b];
+
+struct Scripted<F>(F);
+
+impl<F: FnMut(&mut dyn PinPad) -> Answer> Person for Scripted<F> {
+    fn ask(&mut self, _: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
+        (self.0)(pin)
+    }
+}
+
+fn vault(folder: &TempDir, name: &str, phrase: &str) -> Vault {
+    let options = InitOptions {
+        for_tests: true,
+        stretching: Stretching::LEAST,
+    };
+    let path = folder.path().join(name);
+    Vault::init(&path, &Passphrase::new(phrase), options, &mut OsRng).unwrap()
+}
+
+fn phone() -> (Authenticator, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = vault(&folder, "vault", PHRASE);
+    let (machine, name) = (MachineId::from_bytes(b"m"), DeviceName::parse("p").unwrap());
+    let path = folder.path().join("device");
+    let mut device = DeviceStore::create(&path, &vault, &machine, name, &mut OsRng).unwrap();
+    let pin = Pin::parse(PIN).unwrap();
+    device.set_pin(&pin, Stretching::LEAST, &mut OsRng).unwrap();
+    (Authenticator { vault, device }, folder)
+}
+
+fn ask(phone: &mut Authenticator, answer: impl FnMut(&mut dyn PinPad) -> Answer) -> Status {
+    let mut session = phone.session(Context {
+        computer: Computer::Unknown,
+        method: None,
+        handshake_hash: None,
+    });
+    let mut person = Scripted(answer);
+    let reply = phone.handle(&mut session, &SELECTION, &mut person, &mut OsRng, 1000);
+    Status(reply.bytes[0])
+}
+
+fn block(pin: &mut dyn PinPad) {
+    for left in (1..TRIES).rev() {
+        assert_eq!(pin.check("0000"), Ok(PinCheck::Wrong(left)));
+    }
+    assert!(!pin.is_blocked());
+    assert_eq!(pin.check("0000"), Ok(PinCheck::Blocked));
+    assert!(pin.is_blocked());
+}
+
+#[test]
+fn the_pass_phrase_frees_a_blocked_pin_and_nothing_else_does() {
+    let (mut phone, _folder) = phone();
+    ask(&mut phone, |pin| {
+        block(pin);
+        // The right one comes too late.
+        assert_eq!(pin.check(PIN), Ok(PinCheck::Blocked));
+        for wrong in ["", "correct horses", PIN] {
+            assert_eq!(pin.check_passphrase(&Passphrase::new(wrong)), Ok(false));
+        }
+        assert!(pin.is_blocked());
+        assert_eq!(pin.check_passphrase(&Passphrase::new(PHRASE)), Ok(true));
+        assert!(!pin.is_blocked());
+        assert_eq!(pin.check(PIN), Ok(PinCheck::Right));
+        Answer::Refused
+    });
+    assert_eq!(phone.device.pin_tries(), Some(TRIES));
+}
+
+#[test]
+fn as_long_as_the_pin_has_tries_the_pass_phrase_is_no_answer() {
+    let (mut phone, _folder) = phone();
+    ask(&mut phone, |pin| {
+        assert_eq!(pin.check("0000"), Ok(PinCheck::Wrong(TRIES - 1)));
+        assert_eq!(pin.check_passphrase(&Passphrase::new(PHRASE)), Ok(false));
+        Answer::Refused
+    });
+    // Nor does it give tries back.
+    assert_eq!(phone.device.pin_tries(), Some(TRIES - 1));
+}
+
+#[test]
+fn another_header_in_the_folder_opens_nothing() {
+    let (mut phone, folder) = phone();
+    let other = vault(&folder, "other", "thief of folders");
+    let header = "vault.handfast";
+    let from = other.folder().join(header);
+    std::fs::copy(from, phone.vault.folder().join(header)).unwrap();
+    let thief = Passphrase::new("thief of folders");
+    assert!(!phone.vault.is_passphrase(&thief).unwrap());
+    assert!(!phone.vault.is_passphrase(&Passphrase::new(PHRASE)).unwrap());
+    // The vault of the thief is not this device's, so that nothing else is answered, either.
+    ask(&mut phone, |pin| {
+        block(pin);
+        assert_eq!(pin.check_passphrase(&thief), Ok(false));
+        Answer::Refused
+    });
+}
+
+#[test]
+fn a_pass_phrase_that_cannot_be_tried_is_a_fault_of_the_device() {
+    let (mut phone, _folder) = phone();
+    let header = phone.vault.folder().join("vault.handfast");
+    let status = ask(&mut phone, |pin| {
+        block(pin);
+        std::fs::write(&header, b"damaged").unwrap();
+        let phrase = Passphrase::new(PHRASE);
+        assert!(pin.check_passphrase(&phrase).is_err());
+        Answer::Approved {
+            account: 0,
+            verified: true,
+        }
+    });
+    assert_eq!(status, Status::OTHER);
+    assert_eq!(phone.device.pin_tries(), Some(0));
+}
