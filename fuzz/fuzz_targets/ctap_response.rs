@@ -3,9 +3,11 @@
 #![no_main]
 
 use handfast_proto::auth_data::AuthenticatorData;
-use handfast_proto::cbor;
+use handfast_proto::cbor::{self, AUTH_DATA_DEPTH, Value};
 use handfast_proto::cose::CoseKey;
 use handfast_proto::ctap2::{get_assertion, get_info, make_credential};
+use handfast_proto::extension::attested_key::{AttestedKey, Scope};
+use handfast_proto::extension::{device_pub_key, supplemental_pub_keys};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -30,4 +32,15 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(key) = CoseKey::parse(bytes) {
         assert_eq!(key.as_bytes(), bytes);
     }
+    if let Ok(value) = cbor::decode_with_depth(bytes, AUTH_DATA_DEPTH) {
+        assert_rewritten::<device_pub_key::Scope>(&value);
+        assert_rewritten::<supplemental_pub_keys::Scope>(&value);
+    }
 });
+
+/// What is read of a key with an attestation is all that is written of it.
+fn assert_rewritten<S: Scope>(value: &Value) {
+    if let Ok(key) = AttestedKey::<S>::parse(value) {
+        assert_eq!(AttestedKey::parse(&key.to_map().into()), Ok(key));
+    }
+}

@@ -27,7 +27,8 @@ pub struct Authenticated {
     pub record: CredentialRecord,
     /// What came of the trust-group key.
     pub cmtg: Outcome,
-    /// What came of the extensions that WebAuthn has no more.
+    /// What came of the extensions that WebAuthn has no more. Where it says so
+    /// ([`Outcomes::reject`]), the sign-in must be rejected.
     pub compat: Outcomes,
     /// Whether another device was used than the one with the browser.
     pub cross_platform: bool,

@@ -22,7 +22,8 @@ pub struct Registered {
     pub record: CredentialRecord,
     /// What came of the trust-group key.
     pub cmtg: Outcome,
-    /// What came of the extensions that WebAuthn has no more.
+    /// What came of the extensions that WebAuthn has no more. Where it says so
+    /// ([`Outcomes::reject`]), the registration must be rejected.
     pub compat: Outcomes,
 }
 

@@ -6,28 +6,34 @@ use handfast_proto::cbor::{Map, Value};
 use handfast_proto::cose::{Algorithm, SigningKey};
 use handfast_proto::ids::{CredentialId, UserHandle};
 use handfast_proto::trust::KeyTuple;
+use handfast_proto::trust::identity::IdentityError;
 use rand_core::CryptoRngCore;
+use zeroize::Zeroizing;
 
 use super::{DeviceError, DeviceStore};
 
 /// At most one key a passkey.
 #[derive(Default)]
-pub(super) struct BoundKeys(BTreeMap<KeyTuple, SigningKey>);
+pub(super) struct BoundKeys(BTreeMap<KeyTuple, BoundKey>);
+
+/// A key, with the PKCS#8 that the store keeps of it, as to write that anew takes as long as to sign.
+struct BoundKey {
+    key: SigningKey,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
 
 impl BoundKeys {
-    /// Returns the keys as the store keeps them; nothing if one cannot be written, which would lose it.
+    /// Returns the keys as the store keeps them; nothing if there are none.
     pub(super) fn to_list(&self) -> Option<Vec<Value>> {
-        let mut list = Vec::new();
-        for (tuple, key) in &self.0 {
-            let pkcs8 = key.to_pkcs8_der().ok()?;
+        let list = self.0.iter().map(|(tuple, bound)| {
             let map = Map::new()
                 .with(1, tuple.rp_id_hash)
                 .with(2, tuple.credential_id.as_bytes())
                 .with(3, tuple.user_handle.as_bytes())
-                .with(4, pkcs8.as_slice());
-            list.push(map.into());
-        }
-        Some(list)
+                .with(4, bound.pkcs8.as_slice());
+            map.into()
+        });
+        (!self.0.is_empty()).then(|| list.collect())
     }
 
     pub(super) fn parse(list: &Value) -> Option<Self> {
@@ -39,8 +45,9 @@ impl BoundKeys {
                 credential_id: CredentialId::from_bytes(map.int(2)?.as_bytes()?).ok()?,
                 user_handle: UserHandle::from_bytes(map.int(3)?.as_bytes()?).ok()?,
             };
-            let key = SigningKey::from_pkcs8_der(map.int(4)?.as_bytes()?).ok()?;
-            keys.insert(tuple, key);
+            let pkcs8 = Zeroizing::new(map.int(4)?.as_bytes()?.to_vec());
+            let key = SigningKey::danger_from_own_pkcs8_der(&pkcs8).ok()?;
+            keys.insert(tuple, BoundKey { key, pkcs8 });
         }
         Some(Self(keys))
     }
@@ -54,7 +61,7 @@ impl DeviceStore {
 
     /// Returns a passkey's key that is this device's alone.
     pub(crate) fn bound_key(&self, tuple: &KeyTuple) -> Option<&SigningKey> {
-        self.bound.0.get(tuple)
+        self.bound.0.get(tuple).map(|bound| &bound.key)
     }
 
     /// Makes a passkey's key that is this device's alone, if there is none of its algorithm yet. It is
@@ -75,7 +82,8 @@ impl DeviceStore {
             return Ok(());
         }
         let key = SigningKey::generate(algorithm, rng);
-        held.bound.0.insert(tuple.clone(), key);
+        let pkcs8 = key.to_pkcs8_der().map_err(IdentityError::from)?;
+        held.bound.0.insert(tuple.clone(), BoundKey { key, pkcs8 });
         let saved = held.save(rng);
         if saved.is_err() {
             held.bound.0.remove(tuple);

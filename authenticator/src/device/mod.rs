@@ -315,14 +315,13 @@ impl DeviceStore {
             Some(group) => Some(group.to_map(rng).ok_or(IdentityError::Key)?),
             None => None,
         };
-        let bound = self.bound.to_list().ok_or(IdentityError::Key)?;
         let content = Map::new()
             .with(1, dsk.as_slice())
             .with(2, mk.as_slice())
             .with(3, self.name.as_str())
             .with_some(4, self.pin.as_ref().map(PinVerifier::to_map))
             .with_some(5, group)
-            .with_some(6, (!bound.is_empty()).then_some(bound));
+            .with_some(6, self.bound.to_list());
         self.file.write(&SecretMap::from(content), rng)
     }
 }
