@@ -67,7 +67,7 @@ impl FileKey {
             .expand(b"handfast-file/v1", key.as_mut());
         Self {
             vault,
-            cipher: Aes256Gcm::new(key.as_ref().into()),
+            cipher: Aes256Gcm::new((&*key).into()),
         }
     }
 
