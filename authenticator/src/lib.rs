@@ -13,6 +13,8 @@ pub mod console;
 pub mod device;
 mod disk;
 pub mod engine;
+#[cfg(feature = "exchange")]
+pub mod exchange;
 pub mod group;
 pub mod home;
 pub mod passphrase;

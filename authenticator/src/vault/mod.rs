@@ -4,6 +4,8 @@
 mod folder;
 mod group;
 mod header;
+#[cfg(feature = "exchange")]
+mod import;
 mod passkey;
 mod sealed;
 
