@@ -1,6 +1,7 @@
 //! The command line of `handfast-authenticator`.
 
 mod doctor;
+mod passkeys;
 mod serve_ctap;
 mod told;
 
@@ -48,7 +49,8 @@ struct Arguments {
 
 const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
-likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into one folder.
+likewise from HANDFAST_PIN_FILE, and that of a document from HANDFAST_EXPORT_PASSPHRASE_FILE. \
+HANDFAST_HOME moves vault and device store into one folder.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
 6 relay unreachable.";
@@ -86,7 +88,7 @@ enum Command {
     /// The passkeys in the vault.
     Passkeys {
         #[command(subcommand)]
-        command: PasskeysCommand,
+        command: passkeys::PasskeysCommand,
     },
     /// Answer CTAP2 requests of a test tool on a Unix socket, with a vault made for tests. Everything
     /// is granted without asking.
@@ -108,16 +110,6 @@ enum Command {
 enum GroupCommand {
     /// Who is in it, and how they came in.
     Status {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum PasskeysCommand {
-    /// List them.
-    List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -261,13 +253,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             });
             Ok(())
         }
-        Command::Passkeys {
-            command: PasskeysCommand::List { json },
-        } => {
-            let authenticator = console::open(&home, &mut secrets)?;
-            print(&told::passkeys(&authenticator.vault, json));
-            Ok(())
-        }
+        Command::Passkeys { command } => passkeys::passkeys(&home, command, input),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
         Command::Pin => {

@@ -1,5 +1,8 @@
 //! Secrets that a person types or a file holds. What was mistyped may be typed again.
 
+#[cfg(feature = "exchange")]
+mod exchange;
+
 use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
@@ -9,6 +12,9 @@ use super::Failure;
 use crate::device::Pin;
 use crate::passphrase::{Passphrase, propose};
 use crate::vault::{Vault, VaultError};
+
+#[cfg(feature = "exchange")]
+pub(crate) use exchange::{confirm_owner, document_passphrase, new_document_passphrase};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
 const PIN_FILE: &str = "HANDFAST_PIN_FILE";

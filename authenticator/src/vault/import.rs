@@ -42,6 +42,12 @@ impl Vault {
             .collect()
     }
 
+    /// Returns how many passkeys were replaced or deleted.
+    pub fn ended(&self) -> usize {
+        let passkeys = self.passkeys.values();
+        passkeys.filter(|(passkey, _)| !passkey.is_usable()).count()
+    }
+
     /// Gives a passkey other names, which an empty text takes away.
     ///
     /// # Errors
