@@ -97,6 +97,19 @@ pub(super) struct Extensions<'a> {
     /// As older drafts have it; one secret is not the two that are needed.
     #[serde(borrow)]
     pub(super) hmac_secret: Part<'a>,
+    #[serde(borrow)]
+    pub(super) cred_blob: Part<'a>,
+    #[serde(borrow)]
+    pub(super) large_blob: Part<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LargeBlob<'a> {
+    #[serde(borrow)]
+    pub(super) uncompressed_size: Part<'a>,
+    #[serde(borrow)]
+    pub(super) data: Part<'a>,
 }
 
 #[derive(Deserialize)]

@@ -9,9 +9,11 @@
 //! | `credentialId`, `rpId`, `userHandle`, `key` | read, checked, written |
 //! | `username`, `userDisplayName` | read (`userName` too), cut as CTAP has it, written |
 //! | `fido2Extensions.hmacCredentials` | the seeds of `prf`: read and written |
+//! | `fido2Extensions.credBlob`, `.largeBlob` | what a site left or stored: read and written |
 //! | other `fido2Extensions` | passed over |
 //!
-//! The format has no member for keys of trust groups and devices, and they never leave: an imported
+//! The format has no member for `credProtect`: an imported passkey asks for a person's presence only.
+//! It has none for keys of trust groups and devices, and they never leave: an imported
 //! passkey begins anew there. Its signature counter is zero for good, and it says of itself that it can
 //! be backed up, as all of a vault do.
 

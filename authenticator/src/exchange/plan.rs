@@ -15,12 +15,10 @@ pub enum Question<'a> {
         /// The passkey of the document.
         passkey: &'a Passkey,
     },
-    /// Something that came with it cannot be kept.
-    Lost {
+    /// What it makes secrets with cannot be read.
+    WithoutPrf {
         /// The passkey of the document.
         passkey: &'a Passkey,
-        /// What.
-        lost: Lost,
     },
 }
 
@@ -152,9 +150,9 @@ impl Chosen {
         if let Some(fate) = self.known(&passkey, vault) {
             return Ok(fate);
         }
-        for &lost in lost {
-            let passkey = &passkey;
-            if decide(&Question::Lost { passkey, lost })? == Choice::Skip {
+        if lost.contains(&Lost::Prf) {
+            let question = Question::WithoutPrf { passkey: &passkey };
+            if decide(&question)? == Choice::Skip {
                 return Ok(Fate::Skipped);
             }
         }

@@ -3,6 +3,8 @@
 use core::fmt;
 
 use handfast_proto::ctap2::truncate_name;
+use handfast_proto::extension::cred_blob::CredBlob;
+use handfast_proto::extension::large_blob::LargeBlob;
 use handfast_proto::extension::prf::Seeds;
 use handfast_proto::ids::{CredentialId, IdError, RpId, UserHandle};
 use serde_json::value::RawValue;
@@ -107,6 +109,10 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Lost {
+    /// What the site left with it when it was made (extension `credBlob`).
+    CredBlob,
+    /// What the site stored with it (extension `largeBlob`).
+    LargeBlob,
     /// What it makes secrets with (extension `prf`): whatever a site encrypted with them is lost
     /// without.
     Prf,
@@ -115,6 +121,8 @@ pub enum Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::CredBlob => "what the site left with it (credBlob)",
+            Self::LargeBlob => "what the site stored with it (largeBlob)",
             Self::Prf => "the keys of its secrets (prf)",
         })
     }
@@ -358,19 +366,43 @@ impl Found {
     fn take_extensions(&mut self, part: &RawValue) {
         // What they would have been nobody knows.
         let Some(extensions) = json::read::<json::Extensions<'_>>(part) else {
-            self.lost.push(Lost::Prf);
+            self.lost
+                .extend([Lost::Prf, Lost::CredBlob, Lost::LargeBlob]);
             return;
         };
-        let prf = match (extensions.hmac_credentials, extensions.hmac_secret) {
-            (Some(credentials), _) => read_seeds(credentials).ok_or(Lost::Prf).map(Some),
-            (None, Some(_)) => Err(Lost::Prf),
-            (None, None) => Ok(None),
-        };
-        match prf {
-            Ok(seeds) => self.passkey.prf = seeds,
-            Err(lost) => self.lost.push(lost),
-        }
+        // The one secret of the drafts is not the two that are needed.
+        let draft = extensions.hmac_secret.map(|_| Lost::Prf);
+        let hmac = extensions.hmac_credentials;
+        self.lost.extend(draft.filter(|_| hmac.is_none()));
+        self.passkey.prf = self.kept(hmac, read_seeds, Lost::Prf);
+        let blob = |part: &RawValue| CredBlob::from_bytes(&json::bytes(part)?);
+        self.passkey.cred_blob = self.kept(extensions.cred_blob, blob, Lost::CredBlob);
+        let at = self.passkey.changed_at;
+        let large = self.kept(extensions.large_blob, read_large_blob, Lost::LargeBlob);
+        self.passkey.large_blob = large.map(|blob| (blob, at));
     }
+
+    /// Reads what is there; what cannot be read is lost.
+    fn kept<T>(
+        &mut self,
+        part: Part<'_>,
+        read: impl FnOnce(&RawValue) -> Option<T>,
+        lost: Lost,
+    ) -> Option<T> {
+        let read = read(part?);
+        if read.is_none() {
+            self.lost.push(lost);
+        }
+        read
+    }
+}
+
+fn read_large_blob(part: &RawValue) -> Option<LargeBlob> {
+    let blob: json::LargeBlob<'_> = json::read(part)?;
+    LargeBlob::new(
+        &json::bytes(blob.data?)?,
+        json::read(blob.uncompressed_size?)?,
+    )
 }
 
 fn read_seeds(part: &RawValue) -> Option<Seeds> {

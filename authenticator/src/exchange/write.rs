@@ -68,6 +68,43 @@ struct Credential<'a> {
 struct Extensions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hmac_credentials: Option<HmacCredentials<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cred_blob: Option<Bytes<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    large_blob: Option<LargeBlob<'a>>,
+}
+
+impl<'a> Extensions<'a> {
+    /// Nothing if there are none: an empty object would say nothing.
+    fn of(passkey: &'a Passkey) -> Option<Self> {
+        let hmac_credentials = passkey.prf.as_ref().map(|seeds| {
+            let (with_uv, without_uv) = seeds.as_bytes().split_at(32);
+            HmacCredentials {
+                algorithm: "hmac-sha256",
+                with_uv: Bytes(with_uv),
+                without_uv: Bytes(without_uv),
+            }
+        });
+        let cred_blob = passkey.cred_blob.as_ref().map(|it| Bytes(it.as_bytes()));
+        let large_blob = passkey.large_blob.as_ref().map(|(blob, _)| LargeBlob {
+            uncompressed_size: blob.original_size(),
+            data: Bytes(blob.deflated()),
+        });
+        (hmac_credentials.is_some() || cred_blob.is_some() || large_blob.is_some()).then_some(
+            Self {
+                hmac_credentials,
+                cred_blob,
+                large_blob,
+            },
+        )
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LargeBlob<'a> {
+    uncompressed_size: u64,
+    data: Bytes<'a>,
 }
 
 #[derive(Serialize)]
@@ -108,15 +145,6 @@ impl Serialize for ItemId {
 
 impl<'a> Item<'a> {
     fn of(passkey: &'a Passkey) -> Self {
-        let hmac_credentials = passkey.prf.as_ref().map(|seeds| {
-            let (with_uv, without_uv) = seeds.as_bytes().split_at(32);
-            HmacCredentials {
-                algorithm: "hmac-sha256",
-                with_uv: Bytes(with_uv),
-                without_uv: Bytes(without_uv),
-            }
-        });
-        let extensions = Extensions { hmac_credentials };
         Self {
             id: ItemId::of(passkey),
             creation_at: passkey.created_at,
@@ -130,7 +158,7 @@ impl<'a> Item<'a> {
                 user_display_name: passkey.display_name.as_deref().unwrap_or_default(),
                 user_handle: Bytes(passkey.user_handle.as_bytes()),
                 key: Bytes(passkey.pkcs8()),
-                fido2_extensions: extensions.hmac_credentials.is_some().then_some(extensions),
+                fido2_extensions: Extensions::of(passkey),
             }],
         }
     }

@@ -12,7 +12,8 @@ impl Vault {
     /// # Errors
     ///
     /// [`VaultError::Io`]; then nothing has changed.
-    pub fn add(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+    pub fn add(&mut self, mut passkey: Passkey) -> Result<(), VaultError> {
+        passkey.ordinal = self.next_ordinal();
         let path = self.new_path(Kind::Passkey);
         self.write_passkey(&passkey, &path)?;
         self.index(passkey, path);

@@ -345,9 +345,39 @@ fn secrets_that_cannot_be_read_are_not_left_out_silently() {
         altered(|passkey| passkey["fido2Extensions"] = json!({"hmacSecret": {"secret": "AA"}}));
     assert_eq!(lost(&draft), [Lost::Prf]);
     let nothing = altered(|passkey| passkey["fido2Extensions"] = json!([]));
-    assert_eq!(lost(&nothing), [Lost::Prf]);
+    assert_eq!(lost(&nothing), [Lost::Prf, Lost::CredBlob, Lost::LargeBlob]);
     let none = altered(|passkey| passkey["fido2Extensions"] = json!({"payments": true}));
     assert!(only(&none).prf.is_none());
+}
+
+#[test]
+fn what_a_site_left_is_kept_or_told_to_be_lost() {
+    let lost = |extensions: Value| {
+        let document = altered(|passkey| passkey["fido2Extensions"] = extensions);
+        let found = parse(&document).entries.remove(0).found.unwrap();
+        assert!(found.passkey.cred_blob.is_none() && found.passkey.large_blob.is_none());
+        found.lost
+    };
+    assert_eq!(
+        lost(json!({"credBlob": base64(&[1; 33])})),
+        [Lost::CredBlob]
+    );
+    assert_eq!(lost(json!({"credBlob": {}})), [Lost::CredBlob]);
+    let large = |size: Value, bytes: usize| json!({"largeBlob": {"uncompressedSize": size, "data": base64(&vec![1; bytes])}});
+    for bad in [
+        large(json!(-1), 1),
+        large(json!(1.5), 1),
+        large(Value::Null, 1),
+        large(json!(9), 16 * 1024 + 1),
+    ] {
+        assert_eq!(lost(bad), [Lost::LargeBlob]);
+    }
+    let document = altered(|passkey| passkey["fido2Extensions"] = large(json!(9), 16 * 1024));
+    let (blob, at) = only(&document).large_blob.unwrap();
+    assert_eq!(
+        (blob.deflated().len(), blob.original_size(), at),
+        (16 * 1024, 9, 1_752_000_000)
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use handfast_authenticator::device::{DeviceStore, MachineId};
 use handfast_authenticator::engine::{
     Answer, Authenticator, Computer, Context, Person, PinPad, Prompt,
 };
+use handfast_authenticator::exchange::plan;
 use handfast_authenticator::exchange::plan::{Choice, Fate, Question, Refusal, Tally};
-use handfast_authenticator::exchange::{Lost, plan};
 use handfast_authenticator::passphrase::{Passphrase, Stretching};
 use handfast_authenticator::vault::{InitOptions, Vault};
 use handfast_proto::auth_data::AuthenticatorData;
@@ -47,10 +47,7 @@ fn import(vault: &mut Vault, document: &Value, choice: Choice) -> (Tally, Vec<&'
     let planned = plan(parse(document), vault, |question| {
         asked.push(match question {
             Question::Account { .. } => "account",
-            Question::Lost {
-                lost: Lost::Prf, ..
-            } => "prf",
-            _ => "another",
+            Question::WithoutPrf { .. } => "prf",
         });
         Ok::<_, Infallible>(choice)
     });
@@ -87,6 +84,7 @@ fn sign_in(authenticator: &mut Authenticator, credential: &Value) -> Authenticat
         user_presence: None,
         user_verification: Some(true),
         pin_uv_auth_param: None,
+        pin_uv_auth_protocol: None,
     };
     let mut session = authenticator.session(Context {
         computer: Computer::TestTool,

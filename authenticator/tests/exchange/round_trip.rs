@@ -2,6 +2,8 @@
 
 use credential_exchange_format as cxf;
 use handfast_authenticator::exchange::Place;
+use handfast_proto::extension::cred_blob::CredBlob;
+use handfast_proto::extension::large_blob::LargeBlob;
 use proptest::prelude::*;
 
 use super::*;
@@ -164,6 +166,8 @@ prop_compose! {
         times in (0..NOW, 0..NOW),
         seeds in proptest::option::of(proptest::collection::vec(any::<u8>(), 64)),
         ed25519 in any::<bool>(),
+        cred_blob in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..=32)),
+        large_blob in proptest::option::of((proptest::collection::vec(any::<u8>(), 0..2000), any::<u64>())),
     ) -> Passkey {
         let algorithm = if ed25519 { Algorithm::EdDsa } else { Algorithm::Es256 };
         let key = SigningKey::generate(algorithm, &mut OsRng);
@@ -176,6 +180,9 @@ prop_compose! {
             passkey.display_name = Some(display_name);
         }
         passkey.prf = seeds.and_then(|seeds| Seeds::from_bytes(&seeds));
+        passkey.cred_blob = cred_blob.and_then(|blob| CredBlob::from_bytes(&blob));
+        let large_blob = large_blob.and_then(|(blob, size)| LargeBlob::new(&blob, size));
+        passkey.large_blob = large_blob.map(|blob| (blob, times.1));
         passkey
     }
 }
@@ -198,6 +205,8 @@ proptest! {
         prop_assert_eq!((read.created_at, read.changed_at), (passkey.created_at, passkey.changed_at));
         prop_assert_eq!(read.algorithm, passkey.algorithm);
         prop_assert_eq!(seeds(&read), seeds(&passkey));
+        prop_assert_eq!(&read.cred_blob, &passkey.cred_blob);
+        prop_assert_eq!(&read.large_blob, &passkey.large_blob);
         prop_assert_eq!(read.key().unwrap().public_key(), passkey.key().unwrap().public_key());
         prop_assert!(read.is_usable());
     }

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{IsTerminal as _, stdout};
 
 use super::{Export, counted, document, now, tell};
+use handfast_proto::extension::cred_protect::Protection;
+
 use crate::cli::told;
 use crate::console::{self, Failure, Secrets};
 use crate::exchange::sealed::{SealError, Work, seal_for, seal_under};
@@ -56,7 +58,7 @@ pub(super) fn export(
         form => seal(&bytes, form, options, vault.is_for_tests())?.into(),
     };
     document::write(&options.to, &bytes, options.force)?;
-    tell(&summary(vault, options, &form, passkeys.len()));
+    tell(&summary(vault, options, &form, &passkeys));
     Ok(())
 }
 
@@ -97,8 +99,8 @@ fn seal(
     sealed.map_err(|error: SealError| Failure::new(error.to_string()))
 }
 
-fn summary(vault: &Vault, options: &Export, form: &Form<'_>, count: usize) -> String {
-    let passkeys = counted(count, "passkey is", "passkeys are");
+fn summary(vault: &Vault, options: &Export, form: &Form<'_>, passkeys: &[&Passkey]) -> String {
+    let all = counted(passkeys.len(), "passkey is", "passkeys are");
     let to = match document::is_standard(&options.to) {
         true => "the document".to_owned(),
         false => options.to.display().to_string(),
@@ -111,9 +113,19 @@ fn summary(vault: &Vault, options: &Export, form: &Form<'_>, count: usize) -> St
         Form::For(_) => "sealed for the holders of those keys",
     };
     let mut words = format!(
-        "{passkeys} in {to}, {how}.\nNot in it: the keys of your trust group and of this device. Sites \
+        "{all} in {to}, {how}.\nNot in it: the keys of your trust group and of this device. Sites \
          that know them will see a new device where it is imported."
     );
+    let protected = passkeys
+        .iter()
+        .filter(|it| it.protection != Protection::default());
+    let protected = protected.count();
+    if protected > 0 {
+        let protected = counted(protected, "passkey", "passkeys");
+        words.push_str(&format!(
+            "\nNot in it: that {protected} sign only for who is verified (credProtect)."
+        ));
+    }
     let ended = vault.ended();
     if ended > 0 {
         let ended = counted(ended, "passkey", "passkeys");

@@ -68,12 +68,12 @@ impl Owner<'_> {
                 Some(choice) => Ok(choice),
                 None => self.which_of_both(&described(passkey)),
             },
-            Question::Lost { passkey, lost } => {
+            Question::WithoutPrf { passkey } => {
                 if self.options.without_prf {
                     return Ok(Choice::Keep);
                 }
                 let question = format!(
-                    "{}: {lost} cannot be read. Import it without them? What the site encrypted with \
+                    "{}: the keys of its secrets (prf) cannot be read. Import it without them? What the site encrypted with \
                      them is lost then. [y/N] ",
                     described(passkey)
                 );

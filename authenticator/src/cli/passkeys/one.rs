@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use handfast_proto::cose::Algorithm;
+use handfast_proto::extension::cred_protect::Protection;
 use handfast_proto::ids::CredentialId;
 use rand_core::OsRng;
 use serde_json::{Value, json};
@@ -81,6 +82,9 @@ pub(super) fn show(vault: &Vault, which: &Which, json: bool) -> Result<String, F
             shown["algorithm"] = json!(passkey.algorithm.id());
             shown["changed_at"] = json!(passkey.changed_at);
             shown["prf"] = json!(passkey.prf.is_some());
+            shown["cred_protect"] = json!(passkey.protection.level());
+            shown["cred_blob"] = json!(passkey.cred_blob.is_some());
+            shown["large_blob"] = json!(passkey.large_blob.is_some());
             shown
         });
         return Ok(shown.collect::<Value>().to_string());
@@ -98,6 +102,17 @@ fn in_words(passkey: &Passkey) -> String {
         Some(_) => "it makes some for the site (prf)",
         None => "it makes none",
     };
+    let verification = match passkey.protection {
+        Protection::Presence => "if the site asks for it",
+        Protection::VerificationUnlessNamed => "needed, unless the site names the passkey",
+        Protection::Verification => "needed",
+    };
+    let kept = match (&passkey.cred_blob, &passkey.large_blob) {
+        (None, None) => "nothing",
+        (Some(_), None) => "a few bytes (credBlob)",
+        (None, Some(_)) => "data (largeBlob)",
+        (Some(_), Some(_)) => "a few bytes (credBlob) and data (largeBlob)",
+    };
     [
         passkey.rp_id.to_string(),
         format!("  account        {}", name(&passkey.user_name)),
@@ -106,6 +121,8 @@ fn in_words(passkey: &Passkey) -> String {
         format!("  names changed  {}", day(passkey.changed_at)),
         format!("  algorithm      {algorithm}"),
         format!("  secrets        {prf}"),
+        format!("  verification   {verification}"),
+        format!("  kept for it    {kept}"),
         format!("  credential ID  {}", id(passkey)),
     ]
     .map(|line| line.trim_end().to_owned())
