@@ -14,6 +14,8 @@ pub mod console;
 pub mod device;
 mod disk;
 pub mod engine;
+#[cfg(feature = "exchange")]
+pub mod exchange;
 pub mod group;
 pub mod home;
 mod locked;

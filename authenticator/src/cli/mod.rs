@@ -6,6 +6,7 @@ mod clipboard;
 mod codes;
 mod compat;
 mod doctor;
+mod passkeys;
 mod scan;
 mod serve_ctap;
 mod serving;
@@ -55,8 +56,8 @@ struct Arguments {
 
 const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
-what unlock-with sets up; the PIN likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault, device store \
-and settings into one folder.
+what unlock-with sets up; the PIN likewise from HANDFAST_PIN_FILE, and that of a document from \
+HANDFAST_EXPORT_PASSPHRASE_FILE. HANDFAST_HOME moves vault, device store and settings into one folder.
 
 What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
 VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
@@ -101,7 +102,7 @@ enum Command {
     /// The passkeys in the vault.
     Passkeys {
         #[command(subcommand)]
-        command: PasskeysCommand,
+        command: passkeys::PasskeysCommand,
     },
     /// Answer CTAP2 requests of a test tool on a Unix socket, with a vault made for tests. Everything
     /// is granted without asking.
@@ -130,16 +131,6 @@ enum Command {
 enum GroupCommand {
     /// Who is in it, and how they came in.
     Status {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum PasskeysCommand {
-    /// List them.
-    List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -240,13 +231,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             });
             Ok(())
         }
-        Command::Passkeys {
-            command: PasskeysCommand::List { json },
-        } => {
-            let authenticator = console::open(&home, &mut secrets)?;
-            print(&told::passkeys(&authenticator.vault, json));
-            Ok(())
-        }
+        Command::Passkeys { command } => passkeys::passkeys(&home, command, input),
         Command::UnlockWith { way } => unlock_with::run(&home, way, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket, compat } => {

@@ -7,7 +7,6 @@ use handfast_proto::hybrid::Unanswerable;
 use serde_json::json;
 
 use crate::console::{Failure, code};
-use crate::engine::printable;
 use crate::phone::ServeError;
 use crate::phone::{PictureError, Voice};
 use crate::vault::Vault;
@@ -70,31 +69,6 @@ pub(super) fn name_damaged(vault: &Vault, voice: Voice) {
             json!({"event": "damaged", "file": path.display().to_string(), "why": why}),
         );
     }
-}
-
-/// Lists the passkeys, by site and age.
-pub(super) fn passkeys(vault: &Vault, json: bool) -> String {
-    let mut passkeys: Vec<_> = vault.passkeys().collect();
-    passkeys.sort_by(|a, b| (&a.rp_id, a.created_at).cmp(&(&b.rp_id, b.created_at)));
-    let name = |name: &Option<String>| printable(name.as_deref().unwrap_or_default());
-    if json {
-        let list = passkeys.iter().map(|passkey| {
-            json!({
-                "rp_id": passkey.rp_id.as_str(),
-                "user_name": name(&passkey.user_name),
-                "display_name": name(&passkey.display_name),
-                "created_at": passkey.created_at,
-            })
-        });
-        return serde_json::Value::from_iter(list).to_string();
-    }
-    if passkeys.is_empty() {
-        return "There are no passkeys yet.".to_owned();
-    }
-    let lines = passkeys
-        .iter()
-        .map(|passkey| format!("{}  {}", passkey.rp_id, name(&passkey.user_name)));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl From<PictureError> for Failure {

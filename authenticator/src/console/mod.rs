@@ -22,6 +22,8 @@ pub use private::keep_memory_private;
 pub use radio::{POWER_ON, POWERING_ON, radio_ready};
 use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
+#[cfg(feature = "exchange")]
+pub(crate) use secrets::{confirm_owner, document_passphrase, new_document_passphrase};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;
 pub use setup::{default_air, home, init, join};

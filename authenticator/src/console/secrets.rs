@@ -1,5 +1,8 @@
 //! Secrets that a person types or a file holds. What was mistyped may be typed again.
 
+#[cfg(feature = "exchange")]
+mod exchange;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +17,9 @@ use crate::home::Home;
 use crate::passphrase::{Passphrase, propose};
 use crate::unlocking::{Moment, NoTry, Tries};
 use crate::vault::{Vault, VaultError};
+
+#[cfg(feature = "exchange")]
+pub(crate) use exchange::{confirm_owner, document_passphrase, new_document_passphrase};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
 const PIN_FILE: &str = "HANDFAST_PIN_FILE";

@@ -162,7 +162,7 @@ impl StoreFile {
             msg: &content,
             aad: &public.encode(),
         };
-        let sealed = Aes256Gcm::new(self.key.as_ref().into())
+        let sealed = Aes256Gcm::new((&*self.key).into())
             .encrypt(Nonce::from_slice(&nonce), payload)
             .map_err(|_| DeviceError::Damaged(self.path.clone()))?;
         let file = public.with(6, nonce).with(7, sealed).encode();
@@ -177,7 +177,7 @@ impl StoreFile {
             msg: outer.sealed.as_slice(),
             aad: &self.binding.public().encode(),
         };
-        let plaintext = Aes256Gcm::new(self.key.as_ref().into())
+        let plaintext = Aes256Gcm::new((&*self.key).into())
             .decrypt(Nonce::from_slice(&outer.nonce), payload)
             .map(Zeroizing::new)
             .map_err(|_| damaged())?;

@@ -1,7 +1,10 @@
 use handfast_proto::ctap2::Status;
 use handfast_proto::ids::CredentialId;
 
+use rand_core::CryptoRngCore;
+
 use super::{Authenticator, Computer, Refused, Session, Turn};
+use crate::group;
 
 impl Authenticator {
     /// authenticatorReset (CTAP 2.3 §6.6): all passkeys are deleted. Only a tool that tests this
@@ -16,12 +19,26 @@ impl Authenticator {
         }
         let passkeys = self.vault.passkeys();
         let gone: Vec<CredentialId> = passkeys.map(|gone| gone.credential_id.clone()).collect();
-        for id in &gone {
-            self.vault.delete(id, turn.now).map_err(Refused::storage)?;
-        }
-        self.retire_keys(&gone, turn.rng)
+        self.delete(&gone, turn.rng, turn.now)
             .map_err(Refused::storage)?;
         self.forget_bound_keys(turn.rng).map_err(Refused::storage)?;
         Ok(Vec::new())
+    }
+
+    /// Deletes passkeys for good, and retires their keys of the trust group.
+    ///
+    /// # Errors
+    ///
+    /// [`group::GroupError`]; those that were deleted stay so.
+    pub fn delete(
+        &mut self,
+        gone: &[CredentialId],
+        rng: &mut dyn CryptoRngCore,
+        now: u64,
+    ) -> Result<(), group::GroupError> {
+        for id in gone {
+            self.vault.delete(id, now)?;
+        }
+        self.retire_keys(gone, rng)
     }
 }

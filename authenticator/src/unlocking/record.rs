@@ -226,7 +226,7 @@ impl Record {
         let hkdf = Hkdf::<Sha256>::new(Some(&self.salt), secret.0.as_ref());
         // The only error is a length above 8160 bytes.
         let _ = hkdf.expand_multi_info(&[b"handfast-unlock/v1", machine.hash()], key.as_mut());
-        Aes256Gcm::new(key.as_ref().into())
+        Aes256Gcm::new((&*key).into())
     }
 }
 

@@ -57,7 +57,7 @@ impl Header {
             msg: key.as_ref(),
             aad: &aad,
         };
-        let wrapped = Aes256Gcm::new(wrapping.as_ref().into())
+        let wrapped = Aes256Gcm::new((&*wrapping).into())
             .encrypt(Nonce::from_slice(&nonce), payload)
             .map_err(|_| VaultError::HeaderDamaged)?;
         Ok(self.public().with(7, nonce).with(8, wrapped).encode())
@@ -117,7 +117,7 @@ impl Header {
             msg: wrapped.key.as_slice(),
             aad: &aad,
         };
-        let key = Aes256Gcm::new(wrapping.as_ref().into())
+        let key = Aes256Gcm::new((&*wrapping).into())
             .decrypt(Nonce::from_slice(&wrapped.nonce), payload)
             .map(Zeroizing::new)
             .map_err(|_| VaultError::WrongPassphrase)?;

@@ -4,6 +4,8 @@
 mod folder;
 mod group;
 mod header;
+#[cfg(feature = "exchange")]
+mod import;
 mod passkey;
 mod passphrase;
 mod sealed;
@@ -335,6 +337,11 @@ impl Vault {
         self.passkeys.get(id).map(|(passkey, _)| passkey)
     }
 
+    fn next_ordinal(&self) -> u64 {
+        let ordinals = self.passkeys.values().map(|(known, _)| known.ordinal);
+        ordinals.max().unwrap_or_default().saturating_add(1)
+    }
+
     /// Stores a passkey durably. Older passkeys of the same account are marked as replaced, after
     /// the new one is stored.
     ///
@@ -342,8 +349,7 @@ impl Vault {
     ///
     /// [`VaultError::Io`]; then nothing has changed, or only marks of replacement are missing.
     pub fn store(&mut self, mut passkey: Passkey) -> Result<(), VaultError> {
-        let ordinals = self.passkeys.values().map(|(known, _)| known.ordinal);
-        passkey.ordinal = ordinals.max().unwrap_or_default().saturating_add(1);
+        passkey.ordinal = self.next_ordinal();
         let older: Vec<CredentialId> = self
             .passkeys_of(&passkey.rp_id)
             .into_iter()

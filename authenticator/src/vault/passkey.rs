@@ -96,6 +96,12 @@ impl Passkey {
         SigningKey::danger_from_own_pkcs8_der(&self.pkcs8)
     }
 
+    /// Returns the private key as it is kept: PKCS#8, DER.
+    #[cfg(feature = "exchange")]
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
     /// Returns whether it can be used: neither replaced nor deleted.
     pub fn is_usable(&self) -> bool {
         self.replaced_at.is_none() && self.deleted_at.is_none()

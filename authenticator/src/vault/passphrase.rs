@@ -22,7 +22,7 @@ impl Vault {
         let bytes = fs::read(&path).map_err(at(&path))?;
         let (header, wrapped) = Header::parse(&bytes)?;
         match header.open(&wrapped, passphrase) {
-            Ok(key) => Ok(key.as_ref().ct_eq(self.key.as_ref()).into()),
+            Ok(key) => Ok(key.as_slice().ct_eq(self.key.as_slice()).into()),
             Err(VaultError::WrongPassphrase) => Ok(false),
             Err(error) => Err(error),
         }

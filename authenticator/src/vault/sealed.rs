@@ -74,7 +74,7 @@ impl FileKey {
 
     /// The expanded key is not locked, and so lives only as long as it is used.
     fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new(self.key.as_ref().into())
+        Aes256Gcm::new((&*self.key).into())
     }
 
     fn aad(&self, kind: Kind, id: &[u8]) -> Vec<u8> {

@@ -1,0 +1,260 @@
+//! Passkeys by themselves: listed, shown, renamed, deleted.
+
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use handfast_proto::cose::Algorithm;
+use handfast_proto::extension::cred_protect::Protection;
+use handfast_proto::ids::CredentialId;
+use rand_core::OsRng;
+use serde_json::{Value, json};
+
+use super::{Which, ask, is_yes, now, tell};
+use crate::console::{Failure, code};
+use crate::engine::{Authenticator, printable};
+use crate::phone::Input;
+use crate::vault::{Passkey, Vault};
+
+/// The most bytes that a name may have (CTAP 2.3 §6.1).
+const LONGEST_NAME: usize = 64;
+
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
+    match text.len() > LONGEST_NAME {
+        true => Err(format!("a name has at most {LONGEST_NAME} bytes")),
+        false => Ok(text.to_owned()),
+    }
+}
+
+fn name(name: &Option<String>) -> String {
+    printable(name.as_deref().unwrap_or_default())
+}
+
+fn id(passkey: &Passkey) -> String {
+    URL_SAFE_NO_PAD.encode(passkey.credential_id.as_bytes())
+}
+
+/// For which site and whom, as it is said in a sentence.
+pub(super) fn described(passkey: &Passkey) -> String {
+    match name(&passkey.user_name) {
+        user if user.is_empty() => format!("{}, an account without a name", passkey.rp_id),
+        user => format!("{}, {user}", passkey.rp_id),
+    }
+}
+
+/// Lists the passkeys, by site and age.
+pub(super) fn list(vault: &Vault, json: bool) -> String {
+    let mut passkeys: Vec<_> = vault.passkeys().collect();
+    passkeys.sort_by(|a, b| (&a.rp_id, a.created_at).cmp(&(&b.rp_id, b.created_at)));
+    if json {
+        return passkeys
+            .iter()
+            .map(|it| brief(it))
+            .collect::<Value>()
+            .to_string();
+    }
+    if passkeys.is_empty() {
+        return "There are no passkeys yet.".to_owned();
+    }
+    let lines = passkeys
+        .iter()
+        .map(|passkey| format!("{}  {}", passkey.rp_id, name(&passkey.user_name)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn brief(passkey: &Passkey) -> Value {
+    json!({
+        "rp_id": passkey.rp_id.as_str(),
+        "user_name": name(&passkey.user_name),
+        "display_name": name(&passkey.display_name),
+        "created_at": passkey.created_at,
+        "credential_id": id(passkey),
+    })
+}
+
+/// Shows the passkeys that are meant.
+pub(super) fn show(vault: &Vault, which: &Which, json: bool) -> Result<String, Failure> {
+    let passkeys = matching(vault, which)?;
+    if json {
+        let shown = passkeys.iter().map(|passkey| {
+            let mut shown = brief(passkey);
+            shown["user_handle"] = json!(URL_SAFE_NO_PAD.encode(passkey.user_handle.as_bytes()));
+            shown["algorithm"] = json!(passkey.algorithm.id());
+            shown["changed_at"] = json!(passkey.changed_at);
+            shown["prf"] = json!(passkey.prf.is_some());
+            shown["cred_protect"] = json!(passkey.protection.level());
+            shown["cred_blob"] = json!(passkey.cred_blob.is_some());
+            shown["large_blob"] = json!(passkey.large_blob.is_some());
+            shown
+        });
+        return Ok(shown.collect::<Value>().to_string());
+    }
+    let shown = passkeys.iter().map(|passkey| in_words(passkey));
+    Ok(shown.collect::<Vec<_>>().join("\n\n"))
+}
+
+fn in_words(passkey: &Passkey) -> String {
+    let algorithm = match passkey.algorithm {
+        Algorithm::EdDsa => "EdDSA (Ed25519)",
+        Algorithm::Es256 => "ES256 (P-256)",
+    };
+    let prf = match passkey.prf {
+        Some(_) => "it makes some for the site (prf)",
+        None => "it makes none",
+    };
+    let verification = match passkey.protection {
+        Protection::Presence => "if the site asks for it",
+        Protection::VerificationUnlessNamed => "needed, unless the site names the passkey",
+        Protection::Verification => "needed",
+    };
+    let kept = match (&passkey.cred_blob, &passkey.large_blob) {
+        (None, None) => "nothing",
+        (Some(_), None) => "a few bytes (credBlob)",
+        (None, Some(_)) => "data (largeBlob)",
+        (Some(_), Some(_)) => "a few bytes (credBlob) and data (largeBlob)",
+    };
+    [
+        passkey.rp_id.to_string(),
+        format!("  account        {}", name(&passkey.user_name)),
+        format!("  person         {}", name(&passkey.display_name)),
+        format!("  made           {}", day(passkey.created_at)),
+        format!("  names changed  {}", day(passkey.changed_at)),
+        format!("  algorithm      {algorithm}"),
+        format!("  secrets        {prf}"),
+        format!("  verification   {verification}"),
+        format!("  kept for it    {kept}"),
+        format!("  credential ID  {}", id(passkey)),
+    ]
+    .map(|line| line.trim_end().to_owned())
+    .join("\n")
+}
+
+/// The passkeys that are meant, the newest first; at least one.
+fn matching<'a>(vault: &'a Vault, which: &Which) -> Result<Vec<&'a Passkey>, Failure> {
+    let mut passkeys = vault.passkeys_of(&which.site);
+    passkeys.retain(|passkey| {
+        let user = passkey.user_name.as_deref().unwrap_or_default();
+        let named = which.user.as_deref().is_none_or(|wanted| user == wanted);
+        let begins = which.id.as_deref();
+        named && begins.is_none_or(|begin| id(passkey).starts_with(begin))
+    });
+    match passkeys.is_empty() {
+        true => Err(
+            Failure::new(format!("There is no such passkey for {}", which.site))
+                .with_hint("See which there are with: handfast-authenticator passkeys list"),
+        ),
+        false => Ok(passkeys),
+    }
+}
+
+/// The one passkey that is meant.
+fn only<'a>(vault: &'a Vault, which: &Which) -> Result<&'a Passkey, Failure> {
+    let passkeys = matching(vault, which)?;
+    match passkeys.as_slice() {
+        [passkey] => Ok(passkey),
+        several => Err(Failure::usage(format!(
+            "{} passkeys of {} may be meant",
+            several.len(),
+            which.site
+        ))
+        .with_hint(
+            "Say which with --user or --id; see: handfast-authenticator passkeys show SITE",
+        )),
+    }
+}
+
+pub(super) fn rename(
+    vault: &mut Vault,
+    which: &Which,
+    user_name: Option<&str>,
+    display_name: Option<&str>,
+) -> Result<(), Failure> {
+    let id = only(vault, which)?.credential_id.clone();
+    vault.rename(&id, user_name, display_name, now())?;
+    tell("The passkey has its new name. The site is not told of it.");
+    Ok(())
+}
+
+pub(super) fn delete(
+    authenticator: &mut Authenticator,
+    which: &Which,
+    yes: bool,
+    input: &Mutex<Input>,
+) -> Result<(), Failure> {
+    let passkey = only(&authenticator.vault, which)?;
+    let (id, described): (CredentialId, _) = (passkey.credential_id.clone(), described(passkey));
+    if !yes {
+        let question = format!(
+            "Delete the passkey of {described}, on all your devices and for good? If the site knows no \
+             other way, you are locked out. [y/N] "
+        );
+        let answer = ask(&question, input).ok_or_else(|| {
+            Failure::usage("Nobody is there to say whether it may be deleted")
+                .with_hint("Answer the question, or give --yes; nothing was deleted.")
+        })?;
+        if !is_yes(&answer) {
+            return Err(Failure::new("You refused")
+                .with_hint("Nothing was deleted.")
+                .with_code(code::REFUSED));
+        }
+    }
+    authenticator.delete(&[id], &mut OsRng, now())?;
+    tell("The passkey is deleted. The site does not know: remove it there too.");
+    Ok(())
+}
+
+/// The day of a time in seconds since 1970, in UTC.
+fn day(seconds: u64) -> String {
+    let (mut year, mut days) = (1970_u64, seconds / (24 * 60 * 60));
+    // Of a time that nobody lives to see only the number means anything.
+    if days > 400 * 366 {
+        return format!("{seconds} seconds after 1970");
+    }
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_as_its_day() {
+        for (seconds, told) in [
+            (0, "1970-01-01"),
+            (951_782_399, "2000-02-28"),
+            (951_782_400, "2000-02-29"),
+            (1_752_000_000, "2025-07-08"),
+            (4_107_542_399, "2100-02-28"),
+            (4_107_542_400, "2100-03-01"),
+            (u64::MAX, "18446744073709551615 seconds after 1970"),
+        ] {
+            assert_eq!(day(seconds), told);
+        }
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_sites_names_are() {
+        assert_eq!(parse_name(&"n".repeat(64)), Ok("n".repeat(64)));
+        assert!(parse_name(&"é".repeat(33)).is_err());
+    }
+}
