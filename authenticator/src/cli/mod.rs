@@ -3,6 +3,7 @@
 mod doctor;
 mod serve_ctap;
 mod told;
+mod vault;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -48,7 +49,7 @@ struct Arguments {
 
 const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names; the PIN \
-likewise from HANDFAST_PIN_FILE. HANDFAST_HOME moves vault and device store into one folder.
+likewise from HANDFAST_PIN_FILE, and a new pass phrase from HANDFAST_NEW_PASSPHRASE_FILE. HANDFAST_HOME moves vault and device store into one folder.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
 6 relay unreachable.";
@@ -97,6 +98,11 @@ enum Command {
         /// The socket; one that nobody listens to any more is replaced.
         #[arg(value_name = "unix:PATH", value_parser = serve_ctap::parse_socket)]
         socket: PathBuf,
+    },
+    /// The vault itself: its pass phrase, its key, backups.
+    Vault {
+        #[command(subcommand)]
+        command: vault::VaultCommand,
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
@@ -268,6 +274,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
             print(&told::passkeys(&authenticator.vault, json));
             Ok(())
         }
+        Command::Vault { command } => vault::vault(&home, command, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket } => serve_ctap::serve_ctap(&home, &socket, &mut secrets),
         Command::Pin => {

@@ -214,6 +214,13 @@ impl From<VaultError> for Failure {
                 "Let your file sync bring the folder here, or make a vault: handfast vault init, or handfast-authenticator init"
             }
             VaultError::WrongPassphrase => "Try again; nothing was changed.",
+            VaultError::Superseded(_) => {
+                "Give the new pass phrase; if nobody changed it, somebody put that file there: remove it."
+            }
+            VaultError::WrongKey => "Unlock it with its pass phrase; nothing was changed.",
+            VaultError::OldHeaderStays { .. } => {
+                "What you asked for is done; remove that file, for the old pass phrase opens it."
+            }
             VaultError::NewerFormat(_) => "Install that version; nothing was changed.",
             VaultError::HeaderDamaged => {
                 "Bring the file vault.handfast back from another device or a backup."
@@ -234,6 +241,10 @@ impl From<DeviceError> for Failure {
             }
             DeviceError::OtherVault(_) => {
                 "Give the vault that this device was set up in with --vault; nothing was changed."
+            }
+            DeviceError::Rekeyed => "Start it again, with the new pass phrase; nothing is lost.",
+            DeviceError::RolledBack(_) => {
+                "Let your file sync bring the newer header (vault.handfast), or take it from another device; nothing was changed."
             }
             DeviceError::OtherMachine(_) => {
                 "Remove it here and set this device up; passkeys come with the vault, the trust group with: handfast link"

@@ -7,6 +7,7 @@ mod failure;
 mod group;
 mod log;
 mod radio;
+mod renewal;
 mod secrets;
 mod setup;
 mod silence;
@@ -16,6 +17,7 @@ pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
 pub use radio::{POWER_ON, POWERING_ON, radio_ready};
+pub use renewal::{Rekeyed, change_passphrase, rekey};
 use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "phone")]

@@ -11,6 +11,7 @@ use crate::passphrase::{Passphrase, propose};
 use crate::vault::{Vault, VaultError};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
+const NEW_PASSPHRASE_FILE: &str = "HANDFAST_NEW_PASSPHRASE_FILE";
 const PIN_FILE: &str = "HANDFAST_PIN_FILE";
 /// Fewer characters are no pass phrase for a folder that anybody may have a copy of.
 const SHORTEST_PASSPHRASE: usize = 12;
@@ -123,6 +124,37 @@ pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Fa
         })
     })?;
     typed.ok_or_else(|| Failure::usage("No pass phrase was given"))
+}
+
+/// The pass phrase that is to take the place of another: from the file, or one that is proposed. It is
+/// typed twice, for a mistyped one would lock its owner out.
+pub(super) fn another_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
+    if let Some(given) = secret_file(NEW_PASSPHRASE_FILE)? {
+        return long_enough(&given);
+    }
+    secrets.propose(&propose(&mut OsRng));
+    let typed = until_right(|wrong| {
+        let question = format!("{wrong}New pass phrase (these words, or your own): ");
+        let Some(typed) = secrets.ask(&question) else {
+            return Ok(Typed::Nobody);
+        };
+        let passphrase = match long_enough(&typed) {
+            Ok(passphrase) => passphrase,
+            Err(failure) => return Ok(Typed::Wrong(failure)),
+        };
+        Ok(match secrets.ask("Once more: ") {
+            Some(again) if again == typed => Typed::Right(passphrase),
+            _ => Typed::Wrong(
+                Failure::usage("The two pass phrases are not the same")
+                    .with_hint("Try again; nothing was changed."),
+            ),
+        })
+    })?;
+    typed.ok_or_else(|| {
+        Failure::usage("No new pass phrase was given").with_hint(format!(
+            "Type it, or name a file with it in {NEW_PASSPHRASE_FILE}; nothing was changed."
+        ))
+    })
 }
 
 fn long_enough(given: &str) -> Result<Passphrase, Failure> {

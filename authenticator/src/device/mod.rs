@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use handfast_proto::cbor::{Map, SecretMap};
 use handfast_proto::trust::identity::IdentityError;
 use handfast_proto::trust::{DeviceId, DeviceKeys, DeviceName};
-use rand_core::CryptoRngCore;
+use rand_core::{CryptoRngCore, OsRng};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -60,6 +60,12 @@ pub enum DeviceError {
     /// It belongs to another vault.
     #[error("the device store {} belongs to another vault", .0.display())]
     OtherVault(PathBuf),
+    /// The vault got a new key since this program opened it.
+    #[error("the vault was given a new key while this program had it open")]
+    Rekeyed,
+    /// The vault is older than this device knows it.
+    #[error("the vault in {} is older than the one that this device has seen", .0.display())]
+    RolledBack(PathBuf),
     /// The PIN cannot be stretched.
     #[error("the PIN cannot be kept: {0}")]
     Stretch(#[from] StretchError),
@@ -175,14 +181,19 @@ impl DeviceStore {
     pub fn open(folder: &Path, vault: &Vault, machine: &MachineId) -> Result<Self, DeviceError> {
         let (file, content) = StoreFile::open(folder, vault, machine)?;
         let (keys, name, pin, group) = read_content(&content).ok_or_else(|| file.damaged())?;
-        Ok(Self {
+        let mut store = Self {
             file,
             keys,
             name,
             pin,
             group,
             seen: Seen::default(),
-        })
+        };
+        if store.file.is_stale() {
+            // Where it cannot be written now, it is opened with the earlier key until it can.
+            let _ = store.hold().and_then(|mut held| held.save(&mut OsRng));
+        }
+        Ok(store)
     }
 
     /// Returns whether there is a device store in a folder.

@@ -4,28 +4,32 @@
 mod folder;
 mod group;
 mod header;
+mod headers;
+mod keys;
 mod passkey;
+mod renewal;
 mod sealed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use handfast_proto::cbor::Map;
 use handfast_proto::ids::{CredentialId, RpId};
 use handfast_proto::trust::{DeviceId, DeviceName, MemberKey, VaultId};
-use rand_core::CryptoRngCore;
+use rand_core::{CryptoRngCore, OsRng};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 pub use passkey::Passkey;
+pub use renewal::AnotherHeader;
 
-use self::folder::{Looked, header_path};
-use self::header::{Header, VaultKey};
-use self::sealed::{FileKey, Kind};
-use crate::disk::{random_name, write_atomically, write_new};
+use self::folder::Looked;
+use self::header::Header;
+use self::headers::{Headers, Unlocked};
+use self::keys::{Keys, VaultKey};
+use self::sealed::{Files, Kind};
+use crate::disk::{lock, random_name, write_atomically, write_new};
 use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
@@ -58,9 +62,23 @@ pub enum VaultError {
     /// It is of a newer version.
     #[error("the vault has format {0}, which a newer version of Handfast made")]
     NewerFormat(u64),
+    /// What was asked for is done, but the header that the old pass phrase opens is still there.
+    #[error("the old header {} could not be removed: {source}", path.display())]
+    OldHeaderStays {
+        /// The old header.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The pass phrase cannot be stretched.
     #[error("the vault cannot be opened: {0}")]
     Stretch(#[from] StretchError),
+    /// The pass phrase fits an older header only.
+    #[error("the pass phrase was changed: {} is a newer header", .0.display())]
+    Superseded(PathBuf),
+    /// The vault key is another, or was this vault's once.
+    #[error("the vault's key is another one now")]
+    WrongKey,
     /// The pass phrase is wrong.
     #[error("the pass phrase is wrong")]
     WrongPassphrase,
@@ -104,9 +122,13 @@ pub struct VaultDevice {
 pub struct Vault {
     folder: PathBuf,
     header: Header,
-    key: VaultKey,
-    files: FileKey,
+    /// The header as it is in its file.
+    header_bytes: Vec<u8>,
+    keys: Keys,
+    files: Files,
     looked: Looked,
+    /// What is still sealed under an earlier key.
+    stale: BTreeMap<PathBuf, Kind>,
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
     by_rp: HashMap<RpId, Vec<CredentialId>>,
     devices: BTreeMap<DeviceId, VaultDevice>,
@@ -131,27 +153,22 @@ impl Vault {
         if Self::exists(folder) {
             return Err(VaultError::Exists(folder.to_owned()));
         }
-        let (mut id, mut salt, mut key) = ([0; 16], [0; 16], Zeroizing::new([0; 32]));
+        let mut id = [0; 16];
         rng.fill_bytes(&mut id);
-        rng.fill_bytes(&mut salt);
-        rng.fill_bytes(key.as_mut());
+        let id = VaultId(id);
+        let keys = Keys::new(VaultKey::generate(rng));
         let InitOptions {
             for_tests,
             stretching,
         } = options;
-        let header = Header {
-            id: VaultId(id),
-            stretching,
-            salt,
-            for_tests,
-        };
-        let bytes = header.seal(passphrase, &key, rng)?;
+        let header = Header::new(id, 1, for_tests, stretching, &keys, rng);
+        let bytes = header.seal(passphrase, &keys, rng)?;
         // A header that a file sync brought meanwhile is the key to everything: it stays.
         write_new(&path, &bytes).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => VaultError::Exists(folder.to_owned()),
             _ => at(&path)(error),
         })?;
-        Self::with_key(folder, header, key)
+        Self::read(folder, header, bytes, keys)
     }
 
     /// Opens a vault.
@@ -160,25 +177,54 @@ impl Vault {
     ///
     /// [`VaultError`]. Damaged files other than the header are no error: see [`Self::damaged`].
     pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
-        let path = header_path(folder).ok_or_else(|| VaultError::Missing(folder.to_owned()))?;
-        let bytes = fs::read(&path).map_err(at(&path))?;
-        let (header, wrapped) = Header::parse(&bytes)?;
-        let key = header.open(&wrapped, passphrase)?;
-        Self::with_key(folder, header, key)
+        Self::unlocked(folder, Headers::find(folder)?.unlock(passphrase)?)
+    }
+
+    /// Opens a vault with its key, for who keeps that elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`]; [`VaultError::WrongKey`] if the header is of another key. A header of format 1
+    /// does not tell: then no file can be read.
+    pub fn open_with_key(folder: &Path, key: &[u8; 32]) -> Result<Self, VaultError> {
+        Self::unlocked(folder, Headers::find(folder)?.unlock_with_key(key)?)
     }
 
     /// Returns whether there is a vault in a folder.
     pub fn exists(folder: &Path) -> bool {
-        header_path(folder).is_some()
+        headers::exist(folder)
     }
 
-    fn with_key(folder: &Path, header: Header, key: VaultKey) -> Result<Self, VaultError> {
+    fn unlocked(folder: &Path, unlocked: Unlocked) -> Result<Self, VaultError> {
+        let Unlocked {
+            found,
+            keys,
+            others,
+            odd,
+        } = unlocked;
+        let mut vault = Self::read(folder, found.header, found.bytes, keys)?;
+        vault.damaged.extend(odd);
+        for other in others {
+            let oddity = other.oddity(&vault.keys);
+            vault.damaged.insert(other.path, oddity);
+        }
+        Ok(vault)
+    }
+
+    fn read(
+        folder: &Path,
+        header: Header,
+        header_bytes: Vec<u8>,
+        keys: Keys,
+    ) -> Result<Self, VaultError> {
         let mut vault = Self {
-            files: FileKey::derive(header.id, &key),
+            files: Files::new(header.id, &keys),
             folder: folder.to_owned(),
             header,
-            key,
+            header_bytes,
+            keys,
             looked: Looked::default(),
+            stale: BTreeMap::new(),
             passkeys: HashMap::new(),
             by_rp: HashMap::new(),
             devices: BTreeMap::new(),
@@ -207,7 +253,7 @@ impl Vault {
 
     /// Returns the proof of being in this vault.
     pub fn member_key(&self) -> MemberKey {
-        MemberKey::derive(&self.key)
+        MemberKey::derive(self.keys.newest().bytes())
     }
 
     /// Shows the vault key to who plays a thief with the pass phrase.
@@ -217,11 +263,18 @@ impl Vault {
     /// Whoever has this has every passkey. Only the demo and tests have a use for it, which is why
     /// it needs a vault whose pass phrase they know anyway.
     pub fn danger_vault_key(&self) -> [u8; 32] {
-        *self.key
+        *self.keys.newest().bytes()
     }
 
-    pub(crate) fn key(&self) -> &[u8; 32] {
-        &self.key
+    /// Returns the vault's keys, the newest first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.keys.all().map(VaultKey::bytes)
+    }
+
+    /// Returns how often the header was written: with the vault, with each change of its pass phrase,
+    /// and with each of its keys.
+    pub fn revision(&self) -> u64 {
+        self.header.revision()
     }
 
     /// Returns the files that cannot be read, and why.
@@ -330,9 +383,17 @@ impl Vault {
         id: &CredentialId,
         mark: impl FnOnce(&mut Passkey),
     ) -> Result<(), VaultError> {
-        let Some((mut passkey, path)) = self.passkeys.remove(id) else {
+        let _lock = lock(&self.folder);
+        let Some((mut passkey, mut path)) = self.passkeys.remove(id) else {
             return Ok(());
         };
+        // Another program, or the file sync, may have written it since it was read.
+        match self.on_disk(&path) {
+            Some(newer) => passkey.merge(newer),
+            // What cannot be read is not ours to overwrite.
+            None if path.exists() => path = self.new_path(Kind::Passkey),
+            None => {}
+        }
         mark(&mut passkey);
         let written = self.write_passkey(&passkey, &path);
         self.passkeys.insert(id.clone(), (passkey, path));
@@ -357,9 +418,11 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let file = self
             .files
-            .seal(kind, id, plaintext)
+            .seal(kind, id, plaintext, &mut OsRng)
             .ok_or(VaultError::HeaderDamaged)?;
-        write_atomically(path, &file).map_err(at(path))
+        write_atomically(path, &file).map_err(at(path))?;
+        self.stale.remove(path);
+        Ok(())
     }
 
     fn new_path(&self, kind: Kind) -> PathBuf {
@@ -402,3 +465,6 @@ impl fmt::Debug for Vault {
         write!(f, "Vault({})", self.folder.display())
     }
 }
+
+#[cfg(test)]
+mod tests;
