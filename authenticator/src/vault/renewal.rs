@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rand_core::CryptoRngCore;
 
 use super::folder::LARGEST;
-use super::header::Header;
+use super::header::{self, Header};
 use super::headers::{Found, Headers};
 use super::keys::{Keys, VaultKey};
 use super::sealed::{Files, Kind};
@@ -223,6 +223,7 @@ impl Vault {
         };
         if free && let Some(ours) = ours {
             rename(&ours.path, &usual).map_err(at(&usual))?;
+            self.damaged.remove(&usual);
         }
         self.remove_superseded(headers.all())
     }
@@ -230,10 +231,12 @@ impl Vault {
     /// Removes the headers that the header replaces, and what crashes left of them.
     fn remove_superseded(&mut self, headers: &[Found]) -> Result<(), VaultError> {
         let usual = self.folder.join(HEADER);
+        let in_place = disk::read(&usual, header::LARGEST).ok();
+        let in_place = in_place.is_some_and(|bytes| bytes == self.header_bytes);
         let mut left = Ok(());
         let mut any = false;
         for found in headers {
-            let is_copy = found.bytes == self.header_bytes;
+            let is_copy = in_place && found.bytes == self.header_bytes;
             if found.path == usual || !(is_copy || found.is_superseded_by(&self.header, &self.keys))
             {
                 continue;
