@@ -217,6 +217,12 @@ impl From<VaultError> for Failure {
             VaultError::Superseded(_) => {
                 "Give the new pass phrase; if nobody changed it, somebody put that file there: remove it."
             }
+            VaultError::FileExists(_) => "Name another file, or give --force to replace it.",
+            VaultError::BackupDamaged => "Name another backup; nothing was changed.",
+            VaultError::BackupOfOther => {
+                "Restore it into a folder of its own with --vault; nothing was changed."
+            }
+            VaultError::NewerBackup(_) => "Install that version; nothing was changed.",
             VaultError::WrongKey => "Unlock it with its pass phrase; nothing was changed.",
             VaultError::OldHeaderStays { .. } => {
                 "What you asked for is done; remove that file, for the old pass phrase opens it."
@@ -244,7 +250,7 @@ impl From<DeviceError> for Failure {
             }
             DeviceError::Rekeyed => "Start it again, with the new pass phrase; nothing is lost.",
             DeviceError::RolledBack(_) => {
-                "Let your file sync bring the newer header (vault.handfast), or take it from another device; nothing was changed."
+                "Let your file sync bring the newer vault.handfast; if there is none any more, because a backup was restored, remove the device store and set this device up anew."
             }
             DeviceError::OtherMachine(_) => {
                 "Remove it here and set this device up; passkeys come with the vault, the trust group with: handfast link"

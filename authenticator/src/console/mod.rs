@@ -1,6 +1,7 @@
 //! What the command lines over this library share: how they fail, how they set a device up and
 //! unlock it, and how they tell what goes on inside.
 
+mod backup;
 mod channels;
 pub mod doctor;
 mod failure;
@@ -12,6 +13,7 @@ mod secrets;
 mod setup;
 mod silence;
 
+pub use backup::{back_up, restore};
 pub use channels::{channel_name, channels};
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};

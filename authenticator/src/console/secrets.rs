@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 use super::Failure;
 use crate::device::Pin;
 use crate::passphrase::{Passphrase, propose};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Backup, OpenBackup, Vault, VaultError};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
+const BACKUP_PASSPHRASE_FILE: &str = "HANDFAST_BACKUP_PASSPHRASE_FILE";
 const NEW_PASSPHRASE_FILE: &str = "HANDFAST_NEW_PASSPHRASE_FILE";
 const PIN_FILE: &str = "HANDFAST_PIN_FILE";
 /// Fewer characters are no pass phrase for a folder that anybody may have a copy of.
@@ -108,6 +109,39 @@ pub(super) fn open_vault(folder: &Path, secrets: &mut dyn Secrets) -> Result<Vau
         }
     })?;
     opened.ok_or_else(none)
+}
+
+/// Opens a backup with its pass phrase: from its own file, from the vault's, or asked for.
+pub(super) fn open_backup(
+    backup: &Backup,
+    secrets: &mut dyn Secrets,
+) -> Result<OpenBackup, Failure> {
+    for variable in [BACKUP_PASSPHRASE_FILE, PASSPHRASE_FILE] {
+        if let Some(given) = secret_file(variable)? {
+            return match backup.open(&Passphrase::new(given.as_str())) {
+                Err(VaultError::WrongPassphrase) => Err(Failure::new(
+                    "the pass phrase of the backup is another",
+                )
+                .with_hint(format!(
+                    "Name a file with it in {BACKUP_PASSPHRASE_FILE}; nothing was changed."
+                ))),
+                opened => Ok(opened?),
+            };
+        }
+    }
+    let opened = until_right(|wrong| {
+        let question = format!("{wrong}Pass phrase of the backup: ");
+        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
+        let Some(typed) = typed else {
+            return Ok(Typed::Nobody);
+        };
+        match backup.open(&Passphrase::new(typed.as_str())) {
+            Ok(opened) => Ok(Typed::Right(opened)),
+            Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    opened.ok_or_else(|| Failure::usage("No pass phrase of the backup was given"))
 }
 
 /// The pass phrase of a new vault: from the file, or one that is proposed.

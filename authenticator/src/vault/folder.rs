@@ -7,9 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use handfast_proto::cbor::{self, Value};
-use handfast_proto::trust::{DeviceId, DeviceName};
-
 use super::passkey::Passkey;
 use super::sealed::{Fault, Kind, Opened};
 use super::{Vault, VaultDevice, VaultError, at};
@@ -157,7 +154,7 @@ impl Vault {
                 self.index(passkey, path.to_owned());
             }
             Kind::Device => {
-                let device = parse_device(&content).ok_or(Fault::Damaged)?;
+                let device = VaultDevice::parse(&content).ok_or(Fault::Damaged)?;
                 self.devices
                     .entry(device.id)
                     .and_modify(|known| known.since = known.since.min(device.since))
@@ -195,13 +192,4 @@ impl Vault {
             }
         }
     }
-}
-
-fn parse_device(plaintext: &[u8]) -> Option<VaultDevice> {
-    let map = cbor::decode(plaintext).ok().and_then(Value::into_map)?;
-    Some(VaultDevice {
-        id: DeviceId(map.int(1)?.as_bytes()?.try_into().ok()?),
-        name: DeviceName::parse(map.int(2)?.as_text()?).ok()?,
-        since: map.int(3)?.as_u64()?,
-    })
 }

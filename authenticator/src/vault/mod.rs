@@ -1,6 +1,8 @@
 //! The vault: a folder of encrypted files that any file sync can carry. Files are known by their
 //! content, so conflict copies of any name are read too (see `docs/vault.md`).
 
+mod backup;
+mod devices;
 mod folder;
 mod group;
 mod header;
@@ -15,12 +17,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use handfast_proto::cbor::Map;
 use handfast_proto::ids::{CredentialId, RpId};
-use handfast_proto::trust::{DeviceId, DeviceName, MemberKey, VaultId};
+use handfast_proto::trust::{DeviceId, MemberKey, VaultId};
 use rand_core::{CryptoRngCore, OsRng};
 use thiserror::Error;
 
+pub use backup::{Backup, BackupOptions, OpenBackup, Restored};
+pub use devices::VaultDevice;
 pub use passkey::Passkey;
 pub use renewal::AnotherHeader;
 
@@ -42,9 +45,18 @@ const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VaultError {
+    /// It is no backup, or a damaged one.
+    #[error("the file is no backup of a vault, or it is damaged")]
+    BackupDamaged,
+    /// The backup is of another vault than the one it is to be restored in.
+    #[error("the backup is of another vault")]
+    BackupOfOther,
     /// There is one already.
     #[error("there is a vault in {} already", .0.display())]
     Exists(PathBuf),
+    /// There is a file where a backup was to be written.
+    #[error("there is a file {} already", .0.display())]
+    FileExists(PathBuf),
     /// The header cannot be read.
     #[error("the vault's header is damaged")]
     HeaderDamaged,
@@ -59,6 +71,9 @@ pub enum VaultError {
     /// There is none.
     #[error("there is no vault in {}", .0.display())]
     Missing(PathBuf),
+    /// The backup is of a newer version.
+    #[error("the backup has format {0}, which a newer version of Handfast made")]
+    NewerBackup(u64),
     /// It is of a newer version.
     #[error("the vault has format {0}, which a newer version of Handfast made")]
     NewerFormat(u64),
@@ -105,17 +120,6 @@ impl Default for InitOptions {
             stretching: Stretching::DEFAULT,
         }
     }
-}
-
-/// A device that opened the vault.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VaultDevice {
-    /// The device.
-    pub id: DeviceId,
-    /// What its owner calls it.
-    pub name: DeviceName,
-    /// When it first opened the vault, seconds since 1970.
-    pub since: u64,
 }
 
 /// An open vault.
@@ -361,9 +365,7 @@ impl Vault {
             .map(|old| old.credential_id.clone())
             .collect();
         let now = passkey.created_at;
-        let path = self.new_path(Kind::Passkey);
-        self.write_passkey(&passkey, &path)?;
-        self.index(passkey, path);
+        self.add(passkey)?;
         older
             .iter()
             .try_for_each(|id| self.end(id, |old| old.replaced_at = Some(now)))
@@ -389,15 +391,37 @@ impl Vault {
         };
         // Another program, or the file sync, may have written it since it was read.
         match self.on_disk(&path) {
-            Some(newer) => passkey.merge(newer),
+            Some(newer) if newer.credential_id == *id => passkey.merge(newer),
             // What cannot be read is not ours to overwrite.
-            None if path.exists() => path = self.new_path(Kind::Passkey),
-            None => {}
+            _ if path.exists() => path = self.new_path(Kind::Passkey),
+            _ => {}
         }
         mark(&mut passkey);
         let written = self.write_passkey(&passkey, &path);
         self.passkeys.insert(id.clone(), (passkey, path));
         written
+    }
+
+    /// Adds a passkey that the vault does not know; nothing is replaced by it.
+    fn add(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+        let path = self.new_path(Kind::Passkey);
+        self.write_passkey(&passkey, &path)?;
+        self.index(passkey, path);
+        Ok(())
+    }
+
+    /// Takes over what another version of a passkey knows.
+    fn merge(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+        let id = passkey.credential_id.clone();
+        let Some((known, _)) = self.passkeys.get_mut(&id) else {
+            return self.add(passkey);
+        };
+        let before = known.encode();
+        known.merge(passkey);
+        match *known.encode() == *before {
+            true => Ok(()),
+            false => self.end(&id, |_| ()),
+        }
     }
 
     fn write_passkey(&mut self, passkey: &Passkey, path: &Path) -> Result<(), VaultError> {
@@ -427,36 +451,6 @@ impl Vault {
 
     fn new_path(&self, kind: Kind) -> PathBuf {
         self.folder.join(kind.folder()).join(random_name())
-    }
-
-    /// Returns the devices that opened the vault.
-    pub fn devices(&self) -> impl Iterator<Item = &VaultDevice> {
-        self.devices.values()
-    }
-
-    /// Returns whether a device other than this one is recorded: then passkeys are backed up.
-    pub fn has_other_device(&self, this: DeviceId) -> bool {
-        self.devices.keys().any(|id| *id != this)
-    }
-
-    /// Records that a device opens the vault, if it is not yet.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::Io`].
-    pub fn record_device(&mut self, device: VaultDevice) -> Result<(), VaultError> {
-        if self.devices.contains_key(&device.id) {
-            return Ok(());
-        }
-        let plaintext = Map::new()
-            .with(1, device.id.0)
-            .with(2, device.name.as_str())
-            .with(3, device.since)
-            .encode();
-        let path = self.new_path(Kind::Device);
-        self.write(Kind::Device, &device.id.0, &plaintext, &path)?;
-        self.devices.insert(device.id, device);
-        Ok(())
     }
 }
 

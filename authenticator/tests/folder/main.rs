@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod backup;
 mod conflicts;
 mod formats;
 mod renewal;

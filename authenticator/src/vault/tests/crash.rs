@@ -14,7 +14,7 @@ use crate::disk::is_unfinished;
 use crate::disk::power::{Cut, steps_of, with_cut};
 use crate::group;
 use crate::passphrase::{Passphrase, Stretching};
-use crate::vault::{HEADER, Passkey, Vault, VaultDevice, VaultError};
+use crate::vault::{Backup, BackupOptions, HEADER, Passkey, Vault, VaultDevice, VaultError};
 use handfast_proto::cose::Algorithm;
 use handfast_proto::ids::{RpId, UserHandle};
 
@@ -237,6 +237,98 @@ fn a_rekey_that_is_cut_off_anywhere_goes_on_at_the_next_opening() {
         },
     );
     assert!(steps >= 40, "{steps}");
+}
+
+#[test]
+fn settling_headers_that_is_cut_off_leaves_the_one_that_counts() {
+    let folder = prepared([passkey(1, "ana", 1)]);
+    let vault = folder.path().join("vault");
+    let older = fs::read(vault.join(HEADER)).unwrap();
+    let mut changed = open(folder.path(), &old());
+    changed
+        .change_passphrase(&new(), Stretching::LEAST, &mut OsRng)
+        .unwrap();
+    let key = changed.danger_vault_key();
+    let newest = fs::read(vault.join(HEADER)).unwrap();
+    // The file sync gave the older one the usual name, and made two copies of each.
+    fs::write(vault.join(HEADER), &older).unwrap();
+    for (name, bytes) in [("1", &older), ("2", &newest), ("3", &newest)] {
+        fs::write(vault.join(name), bytes).unwrap();
+    }
+    let steps = cut_everywhere(
+        folder.path(),
+        |folder| open_fast(folder, &key).settle().is_ok(),
+        |folder, done| {
+            assert!(holds(&folder.join("vault"), &newest));
+            let mut vault = open_fast(folder, &key);
+            vault.settle().unwrap();
+            assert!(usable(&vault) == [1] && damaged(&vault).is_empty());
+            assert!(!holds(&folder.join("vault"), &older) || !done);
+            let headers = fs::read_dir(folder.join("vault")).unwrap();
+            assert_eq!(headers.count(), 2, "the header and the passkeys");
+        },
+    );
+    assert!(steps >= 8, "{steps}");
+}
+
+#[test]
+fn a_backup_is_written_whole_or_not_at_all_and_restored_in_as_many_goes_as_it_takes() {
+    let folder = prepared([passkey(1, "ana", 1), passkey(2, "bob", 1)]);
+    let key = open(folder.path(), &old()).danger_vault_key();
+    let options = |replace| BackupOptions {
+        passphrase: None,
+        replace,
+        now: 9,
+    };
+    let file = folder.path().join("backup");
+    fs::write(&file, b"an older one").unwrap();
+    let written = |folder: &Path| {
+        let bytes = fs::read(folder.join("backup")).unwrap();
+        assert!(bytes == b"an older one" || Backup::parse(&bytes).is_ok());
+        bytes != b"an older one"
+    };
+    cut_everywhere(
+        folder.path(),
+        |folder| {
+            let vault = open_fast(folder, &key);
+            let kept = vault.back_up(&folder.join("backup"), options(false), &mut OsRng);
+            assert!(matches!(
+                kept,
+                Err(VaultError::FileExists(_) | VaultError::Io { .. })
+            ));
+            assert!(!written(folder));
+            let made = vault.back_up(&folder.join("backup"), options(true), &mut OsRng);
+            made.is_ok()
+        },
+        |folder, done| assert!(written(folder) || !done),
+    );
+    let vault = open_fast(folder.path(), &key);
+    vault.back_up(&file, options(true), &mut OsRng).unwrap();
+    let backup = Backup::read(&file).unwrap().open(&old()).unwrap();
+    let restore = |folder: &Path| match Vault::exists(folder) {
+        false => Vault::from_backup(folder, &backup).map(|(vault, _)| vault),
+        true => {
+            let mut vault = Vault::open_with_key(folder, &key).unwrap();
+            vault.take_back(&backup).map(|_| vault)
+        }
+    };
+    let nothing = tempfile::tempdir().unwrap();
+    let steps = cut_everywhere(
+        nothing.path(),
+        |folder| restore(&folder.join("vault")).is_ok(),
+        |folder, _| {
+            let vault = restore(&folder.join("vault")).unwrap();
+            assert!(usable(&vault) == [1, 2] && damaged(&vault).is_empty());
+            assert_eq!(
+                files(&folder.join("vault/passkeys"))
+                    .iter()
+                    .filter(|path| !is_unfinished(path))
+                    .count(),
+                2
+            );
+        },
+    );
+    assert!(steps >= 30, "{steps}");
 }
 
 #[test]

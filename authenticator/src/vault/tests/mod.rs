@@ -1,6 +1,7 @@
 //! What needs to look inside: power cuts, steps on the disk.
 
 mod crash;
+mod vectors;
 
 use std::fs;
 use std::path::{Path, PathBuf};
