@@ -1,8 +1,10 @@
-//! A sign-in with a vault of 10,000 passkeys, each with its trust-group key, after unlocking.
+//! A vault of 10,000 passkeys, each with its trust-group key: opening it, a sign-in, a new passkey, a new
+//! vault key; and stretching a pass phrase, which is once for each unlocking.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has failed")]
 
 use std::path::Path;
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use handfast_authenticator::device::{DeviceStore, MachineId};
@@ -127,11 +129,54 @@ fn sign_in(criterion: &mut Criterion) {
         });
     }
     group.finish();
+    keep(criterion, authenticator);
+}
+
+/// What is done with the folder.
+fn keep(criterion: &mut Criterion, authenticator: Authenticator) {
+    let Authenticator { mut vault, device } = authenticator;
+    drop(device);
+    let (folder, key) = (vault.folder().to_owned(), vault.danger_vault_key());
+    let mut group = criterion.benchmark_group("a vault of 10,000 passkeys");
+    group.sample_size(10);
+    group.bench_function("opened, without stretching", |bencher| {
+        bencher.iter(|| Vault::open_with_key(&folder, &key).unwrap());
+    });
+    let signing = SigningKey::generate(Algorithm::Es256, &mut OsRng);
+    let mut number = PASSKEYS;
+    group.bench_function("one more is stored", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            let id = tuple(number).credential_id;
+            let user = UserHandle::from_bytes(b"user").unwrap();
+            let passkey = Passkey::new(id, site(number), user, &signing, 1).unwrap();
+            vault.store(passkey).unwrap();
+        });
+    });
+    group.finish();
+    // Ten times would take minutes and say no more.
+    let begin = Instant::now();
+    let phrase = Passphrase::new("a new pass phrase");
+    let files = vault.rekey(&phrase, Stretching::LEAST, &mut OsRng).unwrap();
+    println!("a new vault key: {files} files in {:?}", begin.elapsed());
+}
+
+fn unlock(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("a pass phrase is stretched");
+    group.sample_size(10);
+    group.bench_function("64 MiB, three passes", |bencher| {
+        bencher.iter(|| {
+            Stretching::DEFAULT
+                .stretch(b"correct horse", &[7; 16])
+                .unwrap()
+        });
+    });
+    group.finish();
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = sign_in
+    targets = unlock, sign_in
 }
 criterion_main!(benches);

@@ -1,28 +1,94 @@
 //! Writing files so that a crash leaves either the old content or the new, and so that only their
-//! owner can read them.
+//! owner can read them; reading files that anybody may have put there.
+
+#[cfg(test)]
+pub(crate) mod power;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rand_core::{OsRng, RngCore};
+use rustix::fs::{Mode, OFlags};
 
 /// Unfinished files begin with this; readers pass them over, and so does a file sync that leaves
 /// hidden files alone.
 const UNFINISHED: &str = ".handfast-";
 
+/// What is done to a disk, one call each. Tests cut the power before any of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Step {
+    Create,
+    Link,
+    MakeFolder,
+    Remove,
+    Rename,
+    SyncFile,
+    SyncFolder,
+    Write,
+}
+
+#[cfg(test)]
+use power::step;
+
+#[cfg(not(test))]
+fn step(_: Step) -> io::Result<()> {
+    Ok(())
+}
+
 /// Writes a file beside its place, makes it durable, moves it there, makes that durable.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    publish(path, bytes, |unfinished| fs::rename(unfinished, path))
+    replace(path, bytes)?;
+    sync_folder(folder_of(path)?)
+}
+
+/// Writes a file like [`write_atomically`], but that it has moved there is not durable before
+/// [`sync_folder`]: until then a crash may leave the old content.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    publish(path, bytes, |unfinished| {
+        step(Step::Rename)?;
+        fs::rename(unfinished, path)
+    })
 }
 
 /// Writes a file like [`write_atomically`], but takes the place of no other.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     publish(path, bytes, |unfinished| {
+        step(Step::Link)?;
         fs::hard_link(unfinished, path)?;
-        fs::remove_file(unfinished)
-    })
+        // It is passed over by every reader, should it stay.
+        let _ = remove(unfinished);
+        Ok(())
+    })?;
+    sync_folder(folder_of(path)?)
+}
+
+/// Moves a file into another's place, durably.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    step(Step::Rename)?;
+    fs::rename(from, to)?;
+    sync_folder(folder_of(to)?)
+}
+
+/// Removes a file. That it is gone is durable after [`sync_folder`].
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    step(Step::Remove)?;
+    fs::remove_file(path)
+}
+
+/// Makes what was moved and removed in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    step(Step::SyncFolder)?;
+    File::open(folder)?.sync_all()
+}
+
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(folder) => Ok(folder),
+        None => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 fn publish(
@@ -30,26 +96,31 @@ fn publish(
     bytes: &[u8],
     place: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = folder_of(path)?;
     make_folder(folder)?;
     let unfinished = folder.join(format!("{UNFINISHED}{}", random_name()));
-    let written = write(&unfinished, bytes)
-        .and_then(|()| place(&unfinished))
-        .and_then(|()| File::open(folder)?.sync_all());
+    let written = write(&unfinished, bytes).and_then(|()| place(&unfinished));
     if written.is_err() {
         // What is left behind is passed over by every reader; removing it is only tidy.
-        let _ = fs::remove_file(&unfinished);
+        let _ = remove(&unfinished);
     }
     written
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    step(Step::Create)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    if let Err(cut) = step(Step::Write) {
+        // Only in tests is a step refused, and then as a power cut would: half is written.
+        file.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default())?;
+        return Err(cut);
+    }
     file.write_all(bytes)?;
+    step(Step::SyncFile)?;
     file.sync_all()
 }
 
@@ -63,18 +134,62 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
         .take_while(|part| !part.as_os_str().is_empty() && !part.exists())
         .map(Path::to_owned)
         .collect();
+    step(Step::MakeFolder)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    for parent in missing.iter().filter_map(|part| part.parent()) {
-        let parent = match parent.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => parent,
-        };
-        File::open(parent)?.sync_all()?;
+    missing
+        .iter()
+        .try_for_each(|part| sync_folder(folder_of(part)?))
+}
+
+/// Keeps other programs of this computer from changing a folder, until the value is dropped.
+///
+/// There is nothing to hold where the folder's file system knows no locks: then two programs at once
+/// are like two devices at once, and what they write is merged when it is read.
+pub(crate) fn lock(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// The operating system refused.
+    Io(io::Error),
+    /// It is a link, a folder, a pipe or a device.
+    NoFile,
+    /// It is larger than any file that is expected there.
+    TooLarge,
+}
+
+/// Reads a file that a stranger may have put there: a link is not followed, a pipe is not waited for,
+/// and what has more than `most` bytes is not read.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // A link, or a socket.
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(Unread::NoFile),
+        Err(error) => return Err(Unread::Io(error.into())),
+    };
+    let metadata = file.metadata().map_err(Unread::Io)?;
+    if !metadata.is_file() {
+        return Err(Unread::NoFile);
     }
-    Ok(())
+    if metadata.len() > most {
+        return Err(Unread::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    let mut bounded = file.take(most.saturating_add(1));
+    bounded.read_to_end(&mut bytes).map_err(Unread::Io)?;
+    if bounded.limit() == 0 {
+        return Err(Unread::TooLarge);
+    }
+    Ok(bytes)
 }
 
 /// Returns a file name that says nothing.
@@ -88,4 +203,10 @@ pub(crate) fn random_name() -> String {
 pub(crate) fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_none_or(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// Returns whether a file is one that nobody finished.
+pub(crate) fn is_unfinished(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
 }

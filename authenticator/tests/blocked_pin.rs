@@ -104,8 +104,8 @@ fn another_header_in_the_folder_opens_nothing() {
     let from = other.folder().join(header);
     std::fs::copy(from, phone.vault.folder().join(header)).unwrap();
     let thief = Passphrase::new("thief of folders");
-    assert!(!phone.vault.is_passphrase(&thief).unwrap());
-    assert!(!phone.vault.is_passphrase(&Passphrase::new(PHRASE)).unwrap());
+    assert!(!phone.vault.opens_with(&thief).unwrap());
+    assert!(!phone.vault.opens_with(&Passphrase::new(PHRASE)).unwrap());
     // The vault of the thief is not this device's, so that nothing else is answered, either.
     ask(&mut phone, |pin| {
         block(pin);

@@ -13,6 +13,7 @@ mod serving;
 mod settings;
 mod told;
 mod unlock_with;
+mod vault;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -56,8 +57,9 @@ struct Arguments {
 
 const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
-what unlock-with sets up; the PIN likewise from HANDFAST_PIN_FILE, and that of a document from \
-HANDFAST_EXPORT_PASSPHRASE_FILE. HANDFAST_HOME moves vault, device store and settings into one folder.
+what unlock-with sets up; a new one likewise from HANDFAST_NEW_PASSPHRASE_FILE, the PIN from \
+HANDFAST_PIN_FILE, and the pass phrase of a document from HANDFAST_EXPORT_PASSPHRASE_FILE. HANDFAST_HOME \
+moves vault, device store and settings into one folder.
 
 What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
 VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
@@ -115,6 +117,11 @@ enum Command {
         socket: PathBuf,
         #[command(flatten)]
         compat: compat::Compat,
+    },
+    /// The vault itself: its pass phrase, its key, backups.
+    Vault {
+        #[command(subcommand)]
+        command: vault::VaultCommand,
     },
     /// Set a new PIN for this device. The pass phrase is needed.
     Pin,
@@ -233,6 +240,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
         }
         Command::Passkeys { command } => passkeys::passkeys(&home, command, input),
         Command::UnlockWith { way } => unlock_with::run(&home, way, &mut secrets),
+        Command::Vault { command } => vault::vault(&home, command, &mut secrets),
         Command::Doctor(checkup) => doctor::doctor(home, checkup),
         Command::ServeCtap { socket, compat } => {
             serve_ctap::serve_ctap(&home, &socket, &compat, &mut secrets)

@@ -215,6 +215,19 @@ impl From<VaultError> for Failure {
                 "Let your file sync bring the folder here, or make a vault: handfast vault init, or handfast-authenticator init"
             }
             VaultError::WrongPassphrase => "Try again; nothing was changed.",
+            VaultError::Superseded(_) => {
+                "Give the new pass phrase; if nobody changed it, somebody put that file there: remove it."
+            }
+            VaultError::FileExists(_) => "Name another file, or give --force to replace it.",
+            VaultError::BackupDamaged => "Name another backup; nothing was changed.",
+            VaultError::BackupOfOther => {
+                "Restore it into a folder of its own with --vault; nothing was changed."
+            }
+            VaultError::NewerBackup(_) => "Install that version; nothing was changed.",
+            VaultError::WrongKey => "Unlock it with its pass phrase; nothing was changed.",
+            VaultError::OldHeaderStays { .. } => {
+                "What you asked for is done; remove that file, for the old pass phrase opens it."
+            }
             VaultError::NewerFormat(_) => "Install that version; nothing was changed.",
             VaultError::HeaderDamaged => {
                 "Bring the file vault.handfast back from another device or a backup."
@@ -235,6 +248,10 @@ impl From<DeviceError> for Failure {
             }
             DeviceError::OtherVault(_) => {
                 "Give the vault that this device was set up in with --vault; nothing was changed."
+            }
+            DeviceError::Rekeyed => "Start it again, with the new pass phrase; nothing is lost.",
+            DeviceError::RolledBack(_) => {
+                "Let your file sync bring the newer vault.handfast; if there is none any more, because a backup was restored, remove the device store and set this device up anew."
             }
             DeviceError::OtherMachine(_) => {
                 "Remove it here and set this device up; passkeys come with the vault, the trust group with: handfast link"

@@ -1,6 +1,7 @@
 //! What the command lines over this library share: how they fail, how they set a device up and
 //! unlock it, and how they tell what goes on inside.
 
+mod backup;
 mod channels;
 pub mod doctor;
 mod failure;
@@ -8,18 +9,21 @@ mod group;
 mod log;
 mod private;
 mod radio;
+mod renewal;
 mod secrets;
 mod setup;
 mod silence;
 mod site;
 mod unlock;
 
+pub use backup::{back_up, restore};
 pub use channels::{channel_name, channels};
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
 pub use private::keep_memory_private;
 pub use radio::{POWER_ON, POWERING_ON, radio_ready};
+pub use renewal::{Rekeyed, change_passphrase, rekey};
 use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
 #[cfg(feature = "exchange")]

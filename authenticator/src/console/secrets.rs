@@ -16,12 +16,14 @@ use crate::device::Pin;
 use crate::home::Home;
 use crate::passphrase::{Passphrase, propose};
 use crate::unlocking::{Moment, NoTry, Tries};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Backup, OpenBackup, Vault, VaultError};
 
 #[cfg(feature = "exchange")]
 pub(crate) use exchange::{confirm_owner, document_passphrase, new_document_passphrase};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
+const BACKUP_PASSPHRASE_FILE: &str = "HANDFAST_BACKUP_PASSPHRASE_FILE";
+const NEW_PASSPHRASE_FILE: &str = "HANDFAST_NEW_PASSPHRASE_FILE";
 const PIN_FILE: &str = "HANDFAST_PIN_FILE";
 /// No pass phrase or PIN has more bytes.
 const LONGEST_SECRET: usize = 16 * 1024;
@@ -173,6 +175,39 @@ fn counted(tries: &Tries, folder: &Path, passphrase: &Passphrase) -> Result<Vaul
     }
 }
 
+/// Opens a backup with its pass phrase: from its own file, from the vault's, or asked for.
+pub(super) fn open_backup(
+    backup: &Backup,
+    secrets: &mut dyn Secrets,
+) -> Result<OpenBackup, Failure> {
+    for variable in [BACKUP_PASSPHRASE_FILE, PASSPHRASE_FILE] {
+        if let Some(given) = secret_file(variable)? {
+            return match backup.open(&Passphrase::new(given.as_str())) {
+                Err(VaultError::WrongPassphrase) => Err(Failure::new(
+                    "the pass phrase of the backup is another",
+                )
+                .with_hint(format!(
+                    "Name a file with it in {BACKUP_PASSPHRASE_FILE}; nothing was changed."
+                ))),
+                opened => Ok(opened?),
+            };
+        }
+    }
+    let opened = until_right(|wrong| {
+        let question = format!("{wrong}Pass phrase of the backup: ");
+        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
+        let Some(typed) = typed else {
+            return Ok(Typed::Nobody);
+        };
+        match backup.open(&Passphrase::new(typed.as_str())) {
+            Ok(opened) => Ok(Typed::Right(opened)),
+            Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    opened.ok_or_else(|| Failure::usage("No pass phrase of the backup was given"))
+}
+
 /// The pass phrase of a new vault: from the file, or one that is proposed.
 pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
     if let Some(given) = secret_file(PASSPHRASE_FILE)? {
@@ -187,6 +222,37 @@ pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Fa
         })
     })?;
     typed.ok_or_else(|| Failure::usage("No pass phrase was given"))
+}
+
+/// The pass phrase that is to take the place of another: from the file, or one that is proposed. It is
+/// typed twice, for a mistyped one would lock its owner out.
+pub(super) fn another_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
+    if let Some(given) = secret_file(NEW_PASSPHRASE_FILE)? {
+        return long_enough(&given);
+    }
+    secrets.propose(&propose(&mut OsRng));
+    let typed = until_right(|wrong| {
+        let question = format!("{wrong}New pass phrase (these words, or your own): ");
+        let Some(typed) = secrets.ask(&question) else {
+            return Ok(Typed::Nobody);
+        };
+        let passphrase = match long_enough(&typed) {
+            Ok(passphrase) => passphrase,
+            Err(failure) => return Ok(Typed::Wrong(failure)),
+        };
+        Ok(match secrets.ask("Once more: ") {
+            Some(again) if again == typed => Typed::Right(passphrase),
+            _ => Typed::Wrong(
+                Failure::usage("The two pass phrases are not the same")
+                    .with_hint("Try again; nothing was changed."),
+            ),
+        })
+    })?;
+    typed.ok_or_else(|| {
+        Failure::usage("No new pass phrase was given").with_hint(format!(
+            "Type it, or name a file with it in {NEW_PASSPHRASE_FILE}; nothing was changed."
+        ))
+    })
 }
 
 fn long_enough(given: &str) -> Result<Passphrase, Failure> {

@@ -127,6 +127,8 @@ pub(super) fn recorded(
     mut vault: Vault,
     mut device: DeviceStore,
 ) -> Result<Authenticator, Failure> {
+    // The folder may be one that cannot be written now; all can be read as it is.
+    let _ = vault.settle().and_then(|()| vault.reseal());
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = since.unwrap_or_default().as_secs();
     vault.record_device(VaultDevice {

@@ -153,7 +153,10 @@ fn without_passphrase(home: &Home, machine: &MachineId) -> Result<Opened, Failur
         Ok(None) => return Ok(Opened::NotSetUp),
         Err(why) => return Ok(Opened::No(why)),
     };
-    let vault = Vault::open_by_key(&home.vault, &key)?;
+    let vault = match Vault::open_with_key(&home.vault, &key) {
+        Err(VaultError::WrongKey) => return Ok(Opened::No(UnlockError::KeyChanged)),
+        opened => opened?,
+    };
     if let Err(why) = record.check_vault(vault.id()) {
         return Ok(Opened::No(why));
     }
@@ -162,7 +165,7 @@ fn without_passphrase(home: &Home, machine: &MachineId) -> Result<Opened, Failur
         Err(DeviceError::Damaged(_)) => return Ok(Opened::No(UnlockError::KeyChanged)),
         Err(error) => return Err(error.into()),
     };
-    // The header does not tell whose key this is; this device's own entry does.
+    // A header of format 1 does not tell whose key this is; this device's own entry does.
     let is_read = vault.devices().any(|entry| entry.id == device.id());
     if !is_read && vault.damaged().next().is_some() {
         return Ok(Opened::No(UnlockError::KeyChanged));
@@ -171,7 +174,7 @@ fn without_passphrase(home: &Home, machine: &MachineId) -> Result<Opened, Failur
 }
 
 /// Seals the vault's new key under the secret that is there.
-fn renew(home: &Home, vault: &Vault, machine: &MachineId) -> Result<(), UnlockError> {
+pub(super) fn renew(home: &Home, vault: &Vault, machine: &MachineId) -> Result<(), UnlockError> {
     let Some(record) = Record::read(&home.device)? else {
         return Ok(());
     };

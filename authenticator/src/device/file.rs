@@ -22,7 +22,8 @@ use crate::vault::Vault;
 
 const NAME: &str = "device.handfast";
 const KIND: &str = "handfast-device";
-const FORMAT: u64 = 1;
+/// The format of stores that are written; format 1 does not say which of the vault's headers it saw.
+const FORMAT: u64 = 2;
 
 /// By which a version of the file is known without reading it: every version is a new file.
 type Stamp = (u64, u64, Option<SystemTime>);
@@ -33,14 +34,19 @@ pub(super) struct StoreFile {
     binding: Binding,
     key: Locked<[u8; 32]>,
     stamp: Option<Stamp>,
+    /// Whether it is sealed under an earlier key of the vault, or knows an earlier header of it.
+    is_stale: bool,
 }
 
-/// What everybody sees of the file: which salt, vault and machine it needs.
+/// What everybody sees of the file: which salt, vault and machine it needs, and which of the vault's
+/// headers this device has seen, by its revision.
 #[derive(Clone, Copy, PartialEq)]
 struct Binding {
     salt: [u8; 32],
     machine: [u8; 16],
     vault: [u8; 16],
+    /// Nothing in format 1.
+    revision: Option<u64>,
 }
 
 impl Binding {
@@ -49,16 +55,22 @@ impl Binding {
             salt,
             machine: tag(&salt, &machine.0, b"handfast-device-machine/v1"),
             vault: tag(&salt, &vault.id().0, b"handfast-device-vault/v1"),
+            revision: Some(vault.revision()),
         }
+    }
+
+    fn seen(&self) -> u64 {
+        self.revision.unwrap_or_default()
     }
 
     fn public(&self) -> Map {
         Map::new()
             .with(1, KIND)
-            .with(2, FORMAT)
+            .with(2, if self.revision.is_some() { FORMAT } else { 1 })
             .with(3, self.salt)
             .with(4, self.machine)
             .with(5, self.vault)
+            .with_some(8, self.revision)
     }
 }
 
@@ -69,12 +81,27 @@ fn tag(salt: &[u8; 32], name: &[u8], purpose: &[u8]) -> [u8; 16] {
     tag
 }
 
-fn sealing_key(vault: &Vault, salt: &[u8; 32], machine: &MachineId) -> Locked<[u8; 32]> {
-    let mut key = Zeroizing::new([0; 32]);
-    let hkdf = Hkdf::<Sha256>::new(Some(salt), vault.key());
-    // The only error is a length above 8160 bytes.
-    let _ = hkdf.expand_multi_info(&[b"handfast-device/v1", &machine.0], key.as_mut());
-    Locked::copy_of(&key)
+type SealingKey = Zeroizing<[u8; 32]>;
+
+/// The keys that a vault gives, the newest first, which is the one to seal with.
+fn sealing_keys(
+    vault: &Vault,
+    salt: &[u8; 32],
+    machine: &MachineId,
+) -> (Locked<[u8; 32]>, Vec<SealingKey>) {
+    let mut newest = SealingKey::default();
+    let mut earlier = Vec::new();
+    for (at, vault_key) in vault.keys().enumerate() {
+        let mut key = SealingKey::default();
+        let hkdf = Hkdf::<Sha256>::new(Some(salt), vault_key);
+        // The only error is a length above 8160 bytes.
+        let _ = hkdf.expand_multi_info(&[b"handfast-device/v1", &machine.0], key.as_mut());
+        match at {
+            0 => newest = key,
+            _ => earlier.push(key),
+        }
+    }
+    (Locked::copy_of(&newest), earlier)
 }
 
 impl StoreFile {
@@ -94,8 +121,9 @@ impl StoreFile {
         Self {
             path: folder.join(NAME),
             binding: Binding::new(salt, vault, machine),
-            key: sealing_key(vault, &salt, machine),
+            key: sealing_keys(vault, &salt, machine).0,
             stamp: None,
+            is_stale: false,
         }
     }
 
@@ -115,14 +143,36 @@ impl StoreFile {
         if !bool::from(ours.machine.ct_eq(&outer.binding.machine)) {
             return Err(DeviceError::OtherMachine(path));
         }
+        if outer.binding.seen() > ours.seen() {
+            return Err(DeviceError::RolledBack(vault.folder().to_owned()));
+        }
+        let (key, earlier) = sealing_keys(vault, &ours.salt, machine);
         let file = Self {
-            key: sealing_key(vault, &ours.salt, machine),
+            key,
+            is_stale: ours != outer.binding,
             binding: ours,
             path,
             stamp,
         };
-        let content = file.unseal(&outer)?;
-        Ok((file, content))
+        match outer.unseal(&file.key) {
+            Some(content) => Ok((file, content)),
+            None => {
+                let content = earlier.iter().find_map(|key| outer.unseal(key));
+                let content = content.ok_or_else(|| file.damaged())?;
+                Ok((
+                    Self {
+                        is_stale: true,
+                        ..file
+                    },
+                    content,
+                ))
+            }
+        }
+    }
+
+    /// Returns whether the file is to be written anew, for the vault has a newer key or header.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Keeps all other programs of this device from changing the file, until the value is dropped.
@@ -140,10 +190,21 @@ impl StoreFile {
             return Ok(None);
         }
         let outer = Outer::read(&self.path)?;
-        if outer.binding != self.binding {
-            return Err(DeviceError::Damaged(self.path.clone()));
+        let (seen, ours) = (outer.binding.seen(), self.binding.seen());
+        let same = Binding {
+            revision: outer.binding.revision,
+            ..self.binding
+        };
+        if outer.binding != same {
+            return Err(self.damaged());
         }
-        let content = self.unseal(&outer)?;
+        let content = outer.unseal(&self.key).ok_or_else(|| match seen > ours {
+            true => DeviceError::Rekeyed,
+            false => self.damaged(),
+        })?;
+        if seen > ours {
+            self.binding = outer.binding;
+        }
         self.stamp = stamp;
         Ok(Some(content))
     }
@@ -168,23 +229,8 @@ impl StoreFile {
         let file = public.with(6, nonce).with(7, sealed).encode();
         write_atomically(&self.path, &file).map_err(at(&self.path))?;
         self.stamp = stamp(&self.path);
+        self.is_stale = false;
         Ok(())
-    }
-
-    fn unseal(&self, outer: &Outer) -> Result<SecretMap, DeviceError> {
-        let damaged = || DeviceError::Damaged(self.path.clone());
-        let payload = Payload {
-            msg: outer.sealed.as_slice(),
-            aad: &self.binding.public().encode(),
-        };
-        let plaintext = Aes256Gcm::new((&*self.key).into())
-            .decrypt(Nonce::from_slice(&outer.nonce), payload)
-            .map(Zeroizing::new)
-            .map_err(|_| damaged())?;
-        SecretMap::decode(&plaintext)
-            .ok()
-            .flatten()
-            .ok_or_else(damaged)
     }
 
     pub(super) fn damaged(&self) -> DeviceError {
@@ -220,11 +266,23 @@ impl Outer {
             return Err(damaged());
         }
         match map.int(2).and_then(Value::as_u64) {
-            Some(FORMAT) => {}
+            Some(1..=FORMAT) => {}
             Some(newer) if newer > FORMAT => return Err(DeviceError::NewerFormat(newer)),
             _ => return Err(damaged()),
         }
         Self::parts(&map).ok_or_else(damaged)
+    }
+
+    fn unseal(&self, key: &[u8; 32]) -> Option<SecretMap> {
+        let payload = Payload {
+            msg: self.sealed.as_slice(),
+            aad: &self.binding.public().encode(),
+        };
+        let plaintext = Aes256Gcm::new(key.into())
+            .decrypt(Nonce::from_slice(&self.nonce), payload)
+            .map(Zeroizing::new)
+            .ok()?;
+        SecretMap::decode(&plaintext).ok().flatten()
     }
 
     fn parts(map: &Map) -> Option<Self> {
@@ -233,6 +291,10 @@ impl Outer {
                 salt: map.int(3)?.as_bytes()?.try_into().ok()?,
                 machine: map.int(4)?.as_bytes()?.try_into().ok()?,
                 vault: map.int(5)?.as_bytes()?.try_into().ok()?,
+                revision: match map.int(2)?.as_u64()? {
+                    1 => None,
+                    _ => Some(map.int(8)?.as_u64()?),
+                },
             },
             nonce: map.int(6)?.as_bytes()?.try_into().ok()?,
             sealed: map.int(7)?.as_bytes()?.to_vec(),

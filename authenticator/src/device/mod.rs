@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use handfast_proto::cbor::{Map, SecretMap};
 use handfast_proto::trust::identity::IdentityError;
 use handfast_proto::trust::{DeviceId, DeviceKeys, DeviceName};
-use rand_core::CryptoRngCore;
+use rand_core::{CryptoRngCore, OsRng};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -63,6 +63,12 @@ pub enum DeviceError {
     /// It belongs to another vault.
     #[error("the device store {} belongs to another vault", .0.display())]
     OtherVault(PathBuf),
+    /// The vault got a new key since this program opened it.
+    #[error("the vault was given a new key while this program had it open")]
+    Rekeyed,
+    /// The vault is older than this device knows it.
+    #[error("the vault in {} is older than the one that this device has seen", .0.display())]
+    RolledBack(PathBuf),
     /// The PIN cannot be stretched.
     #[error("the PIN cannot be kept: {0}")]
     Stretch(#[from] StretchError),
@@ -189,7 +195,7 @@ impl DeviceStore {
         let (file, content) = StoreFile::open(folder, vault, machine)?;
         let content = read_content(&content).ok_or_else(|| file.damaged())?;
         let (keys, name, pin, group, bound) = content;
-        Ok(Self {
+        let mut store = Self {
             file,
             keys,
             name,
@@ -198,7 +204,12 @@ impl DeviceStore {
             bound,
             compat: CompatExtensions::default(),
             seen: Seen::default(),
-        })
+        };
+        if store.file.is_stale() {
+            // Where it cannot be written now, it is opened with the earlier key until it can.
+            let _ = store.hold().and_then(|mut held| held.save(&mut OsRng));
+        }
+        Ok(store)
     }
 
     /// Returns whether there is a device store in a folder.

@@ -204,7 +204,7 @@ impl StorePin<'_> {
 
     /// Only a blocked PIN gives way to the pass phrase.
     fn unblock(&mut self, passphrase: &Passphrase) -> Result<bool, GroupError> {
-        if !self.is_blocked() || !self.vault.is_passphrase(passphrase)? {
+        if !self.is_blocked() || !self.vault.opens_with(passphrase)? {
             return Ok(false);
         }
         self.device.restore_pin_tries(self.rng)?;

@@ -3,23 +3,41 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use handfast_proto::cbor::{self, Value};
-use handfast_proto::trust::{DeviceId, DeviceName};
-
-use super::header::Header;
 use super::passkey::Passkey;
-use super::sealed::{Fault, Kind};
-use super::{HEADER, Vault, VaultDevice, VaultError, at};
-use crate::disk::is_hidden;
+use super::sealed::{Fault, Kind, Opened};
+use super::{Vault, VaultDevice, VaultError, at};
+use crate::disk::{self, Unread, is_hidden};
+
+/// No file but the header has more bytes.
+pub(super) const LARGEST: u64 = 256 * 1024;
 
 /// A folder's time of change is trusted to tell every change once it is this old.
 const GRAIN: Duration = Duration::from_secs(2);
 
-/// By which an unchanged file is known without reading it.
-type Stamp = (u64, Option<SystemTime>);
+/// By which an unchanged file is known without reading it. A file sync sets sizes and times of change
+/// as it likes, but makes a new file, or is betrayed by the time at which that was done.
+#[derive(PartialEq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    touched: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            touched: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
 
 /// What was read of the folder, so that it is not read again.
 #[derive(Default)]
@@ -66,7 +84,8 @@ impl Vault {
                 None => self.looked.settled.remove(&folder),
             };
         }
-        self.damaged.retain(|path, _| path.exists());
+        self.damaged
+            .retain(|path, _| path.symlink_metadata().is_ok());
         Ok(())
     }
 
@@ -88,56 +107,76 @@ impl Vault {
 
     fn look_at(&mut self, kind: Kind, path: PathBuf) {
         // A file that vanishes while we look has been replaced; the next look finds the new one.
-        let Ok(metadata) = fs::metadata(&path) else {
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
             return;
         };
-        let stamp = (metadata.len(), metadata.modified().ok());
-        if !metadata.is_file() || self.looked.stamps.get(&path) == Some(&stamp) {
+        let stamp = Stamp::of(&metadata);
+        if self.looked.stamps.get(&path) == Some(&stamp) {
             return;
         }
-        let Ok(bytes) = fs::read(&path) else {
-            self.damaged.insert(path, "it cannot be read");
-            return;
+        let fault = match disk::read(&path, LARGEST) {
+            Ok(bytes) => match self.take(kind, &path, &bytes) {
+                Ok(()) => None,
+                Err(Fault::Damaged) => Some("it is damaged, or of another vault"),
+                Err(Fault::Newer) => Some("a newer version of Handfast made it"),
+                Err(Fault::Foreign) => Some("it is no file of a vault"),
+            },
+            Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => return,
+            // It may be readable at the next look.
+            Err(Unread::Io(_)) => {
+                self.damaged.insert(path, "it cannot be read");
+                return;
+            }
+            Err(Unread::NoFile) => Some("it is a link, a folder or a pipe"),
+            Err(Unread::TooLarge) => Some("it is larger than any file of a vault"),
         };
-        match self.take(kind, &path, &bytes) {
-            Ok(()) => {
-                self.damaged.remove(&path);
-            }
-            Err(Fault::Damaged) => {
-                self.damaged
-                    .insert(path.clone(), "it is damaged, or of another vault");
-            }
-            Err(Fault::Newer) => {
-                self.damaged
-                    .insert(path.clone(), "a newer version of Handfast made it");
-            }
-            Err(Fault::Foreign) => {
-                self.damaged
-                    .insert(path.clone(), "it is no file of a vault");
-            }
+        match fault {
+            Some(fault) => drop(self.damaged.insert(path.clone(), fault)),
+            None => drop(self.damaged.remove(&path)),
         }
         self.looked.stamps.insert(path, stamp);
     }
 
     fn take(&mut self, kind: Kind, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-        let (id, plaintext) = self.files.open(kind, bytes)?;
+        let Opened {
+            id,
+            content,
+            is_stale,
+        } = self.files.open(kind, bytes)?;
+        // Noted before it is understood: what another version wrote is to survive as well.
+        match is_stale {
+            true => drop(self.stale.insert(path.to_owned(), kind)),
+            false => drop(self.stale.remove(path)),
+        }
         match kind {
             Kind::Passkey => {
-                let passkey = Passkey::parse(&id, &plaintext).ok_or(Fault::Damaged)?;
+                let passkey = Passkey::parse(&id, &content).ok_or(Fault::Damaged)?;
                 self.index(passkey, path.to_owned());
             }
             Kind::Device => {
-                let device = parse_device(&plaintext).ok_or(Fault::Damaged)?;
+                let device = VaultDevice::parse(&content).ok_or(Fault::Damaged)?;
                 self.devices
                     .entry(device.id)
                     .and_modify(|known| known.since = known.since.min(device.since))
                     .or_insert(device);
             }
             Kind::Group => {
-                self.set_group(path.to_owned(), plaintext.to_vec());
+                self.set_group(path.to_owned(), content.to_vec());
             }
         }
         Ok(())
+    }
+
+    /// Reads a passkey's file as it is now.
+    pub(super) fn on_disk(&self, path: &Path) -> Option<Passkey> {
+        let bytes = disk::read(path, LARGEST).ok()?;
+        let opened = self.files.open(Kind::Passkey, &bytes).ok()?;
+        Passkey::parse(&opened.id, &opened.content)
+    }
+
+    /// Reads everything anew at the next look.
+    pub(super) fn forget_looks(&mut self) {
+        self.looked = Looked::default();
     }
 
     pub(super) fn index(&mut self, passkey: Passkey, path: PathBuf) {
@@ -153,31 +192,4 @@ impl Vault {
             }
         }
     }
-}
-
-/// Finds the header: by its name, or by its content if a file sync gave it another.
-pub(super) fn header_path(folder: &Path) -> Option<PathBuf> {
-    let usual = folder.join(HEADER);
-    if usual.exists() {
-        return Some(usual);
-    }
-    let files = fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
-    let mut headers: Vec<_> = files
-        .filter(|path| path.is_file() && !is_hidden(path))
-        .filter(|path| fs::read(path).is_ok_and(|bytes| Header::parse(&bytes).is_ok()))
-        .collect();
-    headers.sort();
-    headers.into_iter().next()
-}
-
-fn parse_device(plaintext: &[u8]) -> Option<VaultDevice> {
-    let map = cbor::decode(plaintext).ok().and_then(Value::into_map)?;
-    Some(VaultDevice {
-        id: DeviceId(map.int(1)?.as_bytes()?.try_into().ok()?),
-        name: DeviceName::parse(map.int(2)?.as_text()?).ok()?,
-        since: map.int(3)?.as_u64()?,
-    })
 }

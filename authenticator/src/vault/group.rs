@@ -1,11 +1,10 @@
 //! The files of trust groups in a vault's folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::sealed::Kind;
 use super::{Vault, VaultError};
-use crate::disk::random_name;
+use crate::disk::{lock, random_name, remove};
 
 impl Vault {
     /// Returns the content of the files in `group/`.
@@ -63,11 +62,13 @@ impl Vault {
             return self.publish(content);
         };
         let id = random_name();
+        let _lock = lock(&self.folder);
         self.write(Kind::Group, id.as_bytes(), content, &first)?;
         self.set_group(first, content.to_vec());
         for path in places {
             // A copy that stays is read and merged again: nothing depends on its removal.
-            let _ = fs::remove_file(&path);
+            let _ = remove(&path);
+            self.stale.remove(&path);
             self.group.remove(&path);
         }
         Ok(())

@@ -2,7 +2,6 @@
 
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 
-use super::sealed::Kind;
 use super::{Passkey, Vault, VaultError};
 
 impl Vault {
@@ -14,10 +13,7 @@ impl Vault {
     /// [`VaultError::Io`]; then nothing has changed.
     pub fn add(&mut self, mut passkey: Passkey) -> Result<(), VaultError> {
         passkey.ordinal = self.next_ordinal();
-        let path = self.new_path(Kind::Passkey);
-        self.write_passkey(&passkey, &path)?;
-        self.index(passkey, path);
-        Ok(())
+        self.insert(passkey)
     }
 
     /// Stores a passkey durably, and marks others of its account as replaced at this time, however old

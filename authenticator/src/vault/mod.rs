@@ -1,36 +1,41 @@
 //! The vault: a folder of encrypted files that any file sync can carry. Files are known by their
 //! content, so conflict copies of any name are read too (see `docs/vault.md`).
 
+mod backup;
+mod devices;
 mod folder;
 mod group;
 mod header;
+mod headers;
 #[cfg(feature = "exchange")]
 mod import;
+mod keys;
 mod passkey;
-mod passphrase;
+mod renewal;
 mod sealed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use handfast_proto::cbor::Map;
 use handfast_proto::extension::large_blob::LargeBlob;
 use handfast_proto::ids::{CredentialId, RpId};
-use handfast_proto::trust::{DeviceId, DeviceName, MemberKey, VaultId};
-use rand_core::CryptoRngCore;
+use handfast_proto::trust::{DeviceId, MemberKey, VaultId};
+use rand_core::{CryptoRngCore, OsRng};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
+pub use backup::{Backup, BackupOptions, OpenBackup, Restored};
+pub use devices::VaultDevice;
 pub use passkey::Passkey;
+pub use renewal::AnotherHeader;
 
-use self::folder::{Looked, header_path};
+use self::folder::Looked;
 use self::header::Header;
-use self::sealed::{FileKey, Kind};
-use crate::disk::{random_name, write_atomically, write_new};
-use crate::locked::Locked;
+use self::headers::{Headers, Unlocked};
+use self::keys::{Keys, VaultKey};
+use self::sealed::{Files, Kind};
+use crate::disk::{lock, random_name, write_atomically, write_new};
 use crate::passphrase::{Passphrase, StretchError, Stretching};
 
 /// The header's file.
@@ -43,9 +48,18 @@ const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum VaultError {
+    /// It is no backup, or a damaged one.
+    #[error("the file is no backup of a vault, or it is damaged")]
+    BackupDamaged,
+    /// The backup is of another vault than the one it is to be restored in.
+    #[error("the backup is of another vault")]
+    BackupOfOther,
     /// There is one already.
     #[error("there is a vault in {} already", .0.display())]
     Exists(PathBuf),
+    /// There is a file where a backup was to be written.
+    #[error("there is a file {} already", .0.display())]
+    FileExists(PathBuf),
     /// The header cannot be read.
     #[error("the vault's header is damaged")]
     HeaderDamaged,
@@ -60,12 +74,29 @@ pub enum VaultError {
     /// There is none.
     #[error("there is no vault in {}", .0.display())]
     Missing(PathBuf),
+    /// The backup is of a newer version.
+    #[error("the backup has format {0}, which a newer version of Handfast made")]
+    NewerBackup(u64),
     /// It is of a newer version.
     #[error("the vault has format {0}, which a newer version of Handfast made")]
     NewerFormat(u64),
+    /// What was asked for is done, but the header that the old pass phrase opens is still there.
+    #[error("the old header {} could not be removed: {source}", path.display())]
+    OldHeaderStays {
+        /// The old header.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The pass phrase cannot be stretched.
     #[error("the vault cannot be opened: {0}")]
     Stretch(#[from] StretchError),
+    /// The pass phrase fits an older header only.
+    #[error("the pass phrase was changed: {} is a newer header", .0.display())]
+    Superseded(PathBuf),
+    /// The vault key is another, or was this vault's once.
+    #[error("the vault's key is another one now")]
+    WrongKey,
     /// The pass phrase is wrong.
     #[error("the pass phrase is wrong")]
     WrongPassphrase,
@@ -105,24 +136,17 @@ impl Default for InitOptions {
     }
 }
 
-/// A device that opened the vault.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VaultDevice {
-    /// The device.
-    pub id: DeviceId,
-    /// What its owner calls it.
-    pub name: DeviceName,
-    /// When it first opened the vault, seconds since 1970.
-    pub since: u64,
-}
-
 /// An open vault.
 pub struct Vault {
     folder: PathBuf,
     header: Header,
-    key: Locked<[u8; 32]>,
-    files: FileKey,
+    /// The header as it is in its file.
+    header_bytes: Vec<u8>,
+    keys: Keys,
+    files: Files,
     looked: Looked,
+    /// What is still sealed under an earlier key.
+    stale: BTreeMap<PathBuf, Kind>,
     passkeys: HashMap<CredentialId, (Passkey, PathBuf)>,
     by_rp: HashMap<RpId, Vec<CredentialId>>,
     devices: BTreeMap<DeviceId, VaultDevice>,
@@ -147,27 +171,22 @@ impl Vault {
         if Self::exists(folder) {
             return Err(VaultError::Exists(folder.to_owned()));
         }
-        let (mut id, mut salt, mut key) = ([0; 16], [0; 16], Zeroizing::new([0; 32]));
+        let mut id = [0; 16];
         rng.fill_bytes(&mut id);
-        rng.fill_bytes(&mut salt);
-        rng.fill_bytes(key.as_mut());
+        let id = VaultId(id);
+        let keys = Keys::new(VaultKey::generate(rng));
         let InitOptions {
             for_tests,
             stretching,
         } = options;
-        let header = Header {
-            id: VaultId(id),
-            stretching,
-            salt,
-            for_tests,
-        };
-        let bytes = header.seal(passphrase, &key, rng)?;
+        let header = Header::new(id, 1, for_tests, stretching, &keys, rng);
+        let bytes = header.seal(passphrase, &keys, rng)?;
         // A header that a file sync brought meanwhile is the key to everything: it stays.
         write_new(&path, &bytes).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => VaultError::Exists(folder.to_owned()),
             _ => at(&path)(error),
         })?;
-        Self::with_key(folder, header, &key)
+        Self::read(folder, header, bytes, keys)
     }
 
     /// Opens a vault.
@@ -176,53 +195,54 @@ impl Vault {
     ///
     /// [`VaultError`]. Damaged files other than the header are no error: see [`Self::damaged`].
     pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
-        let path = header_path(folder).ok_or_else(|| VaultError::Missing(folder.to_owned()))?;
-        let bytes = fs::read(&path).map_err(at(&path))?;
-        let (header, wrapped) = Header::parse(&bytes)?;
-        let key = header.open(&wrapped, passphrase)?;
-        Self::with_key(folder, header, &key)
+        Self::unlocked(folder, Headers::find(folder)?.unlock(passphrase)?)
     }
 
-    /// Opens a vault whose key is known already. Whether it is still the vault's key is for the caller to
-    /// find out: the header does not tell.
+    /// Opens a vault with its key, for who keeps that elsewhere.
     ///
     /// # Errors
     ///
-    /// [`VaultError`].
-    #[cfg(feature = "console")]
-    pub(crate) fn open_by_key(folder: &Path, key: &[u8; 32]) -> Result<Self, VaultError> {
-        let path = header_path(folder).ok_or_else(|| VaultError::Missing(folder.to_owned()))?;
-        let bytes = fs::read(&path).map_err(at(&path))?;
-        let (header, _) = Header::parse(&bytes)?;
-        Self::with_key(folder, header, key)
-    }
-
-    /// Wraps a key with a pass phrase, as another device would that changed one of them.
-    #[cfg(all(test, feature = "console"))]
-    pub(crate) fn rewrap_for_tests(
-        folder: &Path,
-        key: &[u8; 32],
-        passphrase: &str,
-    ) -> Result<(), VaultError> {
-        let path = folder.join(HEADER);
-        let (header, _) = Header::parse(&fs::read(&path).map_err(at(&path))?)?;
-        let (key, passphrase) = (Zeroizing::new(*key), Passphrase::new(passphrase));
-        let bytes = header.seal(&passphrase, &key, &mut rand_core::OsRng)?;
-        write_atomically(&path, &bytes).map_err(at(&path))
+    /// [`VaultError`]; [`VaultError::WrongKey`] if the header is of another key. A header of format 1
+    /// does not tell: then no file can be read.
+    pub fn open_with_key(folder: &Path, key: &[u8; 32]) -> Result<Self, VaultError> {
+        Self::unlocked(folder, Headers::find(folder)?.unlock_with_key(key)?)
     }
 
     /// Returns whether there is a vault in a folder.
     pub fn exists(folder: &Path) -> bool {
-        header_path(folder).is_some()
+        headers::exist(folder)
     }
 
-    fn with_key(folder: &Path, header: Header, key: &[u8; 32]) -> Result<Self, VaultError> {
+    fn unlocked(folder: &Path, unlocked: Unlocked) -> Result<Self, VaultError> {
+        let Unlocked {
+            found,
+            keys,
+            others,
+            odd,
+        } = unlocked;
+        let mut vault = Self::read(folder, found.header, found.bytes, keys)?;
+        vault.damaged.extend(odd);
+        for other in others {
+            let oddity = other.oddity(&vault.keys);
+            vault.damaged.insert(other.path, oddity);
+        }
+        Ok(vault)
+    }
+
+    fn read(
+        folder: &Path,
+        header: Header,
+        header_bytes: Vec<u8>,
+        keys: Keys,
+    ) -> Result<Self, VaultError> {
         let mut vault = Self {
-            files: FileKey::derive(header.id, key),
+            files: Files::new(header.id, &keys),
             folder: folder.to_owned(),
             header,
-            key: Locked::copy_of(key),
+            header_bytes,
+            keys,
             looked: Looked::default(),
+            stale: BTreeMap::new(),
             passkeys: HashMap::new(),
             by_rp: HashMap::new(),
             devices: BTreeMap::new(),
@@ -251,7 +271,7 @@ impl Vault {
 
     /// Returns the proof of being in this vault.
     pub fn member_key(&self) -> MemberKey {
-        MemberKey::derive(&self.key)
+        MemberKey::derive(self.keys.newest().bytes())
     }
 
     /// Shows the vault key to who plays a thief with the pass phrase.
@@ -261,11 +281,23 @@ impl Vault {
     /// Whoever has this has every passkey. Only the demo and tests have a use for it, which is why
     /// it needs a vault whose pass phrase they know anyway.
     pub fn danger_vault_key(&self) -> [u8; 32] {
-        *self.key
+        *self.keys.newest().bytes()
     }
 
+    /// Returns the vault's keys, the newest first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.keys.all().map(VaultKey::bytes)
+    }
+
+    #[cfg(feature = "console")]
     pub(crate) fn key(&self) -> &[u8; 32] {
-        &self.key
+        self.keys.newest().bytes()
+    }
+
+    /// Returns how often the header was written: with the vault, with each change of its pass phrase,
+    /// and with each of its keys.
+    pub fn revision(&self) -> u64 {
+        self.header.revision()
     }
 
     /// Returns the files that cannot be read, and why.
@@ -359,9 +391,7 @@ impl Vault {
             .map(|old| old.credential_id.clone())
             .collect();
         let now = passkey.created_at;
-        let path = self.new_path(Kind::Passkey);
-        self.write_passkey(&passkey, &path)?;
-        self.index(passkey, path);
+        self.insert(passkey)?;
         older
             .iter()
             .try_for_each(|id| self.end(id, |old| old.replaced_at = Some(now)))
@@ -387,36 +417,63 @@ impl Vault {
         blob: LargeBlob,
         now: u64,
     ) -> Result<(), VaultError> {
-        let Some((mut passkey, path)) = self.passkeys.remove(id) else {
-            return Ok(());
-        };
-        // The later one counts, on every device and whatever a clock says.
-        let after = passkey
-            .large_blob
-            .as_ref()
-            .map(|(_, at)| at.saturating_add(1));
-        let at = now.max(after.unwrap_or_default());
-        let before = passkey.large_blob.replace((blob, at));
-        let written = self.write_passkey(&passkey, &path);
-        if written.is_err() {
-            passkey.large_blob = before;
-        }
-        self.passkeys.insert(id.clone(), (passkey, path));
-        written
+        self.end(id, |passkey| {
+            // The later one counts, on every device and whatever a clock says.
+            let before = passkey.large_blob.take();
+            let after = before.map(|(_, at)| at.saturating_add(1));
+            passkey.large_blob = Some((blob, now.max(after.unwrap_or_default())));
+        })
     }
 
+    /// Changes a passkey; where that cannot be written, it stays as it was.
     fn end(
         &mut self,
         id: &CredentialId,
         mark: impl FnOnce(&mut Passkey),
     ) -> Result<(), VaultError> {
-        let Some((mut passkey, path)) = self.passkeys.remove(id) else {
+        let _lock = lock(&self.folder);
+        let Some((mut passkey, mut path)) = self.passkeys.remove(id) else {
             return Ok(());
         };
+        // Another program, or the file sync, may have written it since it was read.
+        match self.on_disk(&path) {
+            Some(newer) if newer.credential_id == *id => passkey.merge(newer),
+            // What cannot be read is not ours to overwrite.
+            _ if path.exists() => path = self.new_path(Kind::Passkey),
+            _ => {}
+        }
+        let before = passkey.encode();
         mark(&mut passkey);
         let written = self.write_passkey(&passkey, &path);
+        if written.is_err()
+            && let Some(as_it_was) = Passkey::parse(id.as_bytes(), &before)
+        {
+            passkey = as_it_was;
+        }
         self.passkeys.insert(id.clone(), (passkey, path));
         written
+    }
+
+    /// Adds a passkey that the vault does not know, as it is; nothing is replaced by it.
+    fn insert(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+        let path = self.new_path(Kind::Passkey);
+        self.write_passkey(&passkey, &path)?;
+        self.index(passkey, path);
+        Ok(())
+    }
+
+    /// Takes over what another version of a passkey knows.
+    fn merge(&mut self, passkey: Passkey) -> Result<(), VaultError> {
+        let id = passkey.credential_id.clone();
+        let Some((known, _)) = self.passkeys.get_mut(&id) else {
+            return self.insert(passkey);
+        };
+        let before = known.encode();
+        known.merge(passkey);
+        match *known.encode() == *before {
+            true => Ok(()),
+            false => self.end(&id, |_| ()),
+        }
     }
 
     fn write_passkey(&mut self, passkey: &Passkey, path: &Path) -> Result<(), VaultError> {
@@ -437,43 +494,15 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let file = self
             .files
-            .seal(kind, id, plaintext)
+            .seal(kind, id, plaintext, &mut OsRng)
             .ok_or(VaultError::HeaderDamaged)?;
-        write_atomically(path, &file).map_err(at(path))
+        write_atomically(path, &file).map_err(at(path))?;
+        self.stale.remove(path);
+        Ok(())
     }
 
     fn new_path(&self, kind: Kind) -> PathBuf {
         self.folder.join(kind.folder()).join(random_name())
-    }
-
-    /// Returns the devices that opened the vault.
-    pub fn devices(&self) -> impl Iterator<Item = &VaultDevice> {
-        self.devices.values()
-    }
-
-    /// Returns whether a device other than this one is recorded: then passkeys are backed up.
-    pub fn has_other_device(&self, this: DeviceId) -> bool {
-        self.devices.keys().any(|id| *id != this)
-    }
-
-    /// Records that a device opens the vault, if it is not yet.
-    ///
-    /// # Errors
-    ///
-    /// [`VaultError::Io`].
-    pub fn record_device(&mut self, device: VaultDevice) -> Result<(), VaultError> {
-        if self.devices.contains_key(&device.id) {
-            return Ok(());
-        }
-        let plaintext = Map::new()
-            .with(1, device.id.0)
-            .with(2, device.name.as_str())
-            .with(3, device.since)
-            .encode();
-        let path = self.new_path(Kind::Device);
-        self.write(Kind::Device, &device.id.0, &plaintext, &path)?;
-        self.devices.insert(device.id, device);
-        Ok(())
     }
 }
 
@@ -482,3 +511,6 @@ impl fmt::Debug for Vault {
         write!(f, "Vault({})", self.folder.display())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,7 +179,12 @@ impl Passkey {
 
     /// Takes over what another version of it knows: the newest names, and its end for good.
     pub(super) fn merge(&mut self, other: Self) {
-        if other.changed_at > self.changed_at {
+        let version = |passkey: &Self| {
+            let names = (passkey.user_name.clone(), passkey.display_name.clone());
+            (passkey.changed_at, names)
+        };
+        // Of two at the same second all devices choose the same.
+        if version(&other) > version(self) {
             self.user_name = other.user_name;
             self.display_name = other.display_name;
             self.changed_at = other.changed_at;

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::console::{init, join};
+use crate::passphrase::{Passphrase, Stretching};
 
 const PASSPHRASE: &str = "copper lantern orbit";
 
@@ -177,9 +178,11 @@ fn one_stick_opens_two_devices_and_forgets_none_of_them() {
 #[test]
 fn a_changed_pass_phrase_changes_nothing_for_a_key_file() {
     let desk = Desk::with_key_file();
-    let machine = MachineId::of_this_machine().unwrap();
-    let (_, key) = sealed_key(&desk.home, &machine, false).unwrap().unwrap();
-    Vault::rewrap_for_tests(&desk.home.vault, &key, "another pass phrase").unwrap();
+    let mut vault = Vault::open(&desk.home.vault, &Passphrase::new(PASSPHRASE)).unwrap();
+    let another = Passphrase::new("another pass phrase");
+    vault
+        .change_passphrase(&another, Stretching::LEAST, &mut OsRng)
+        .unwrap();
     assert_eq!(desk.opened(), "");
     let mut owner = Owner::new();
     fs::remove_file(desk.key()).unwrap();
@@ -187,22 +190,24 @@ fn a_changed_pass_phrase_changes_nothing_for_a_key_file() {
 }
 
 #[test]
-fn a_new_vault_key_is_noticed_and_told() {
+fn a_new_vault_key_of_another_device_is_noticed_told_and_needs_the_pass_phrase_once() {
     let desk = Desk::with_key_file();
-    Vault::rewrap_for_tests(&desk.home.vault, &[7; 32], PASSPHRASE).unwrap();
-    // What other devices sealed under the new key has come here with it.
-    let mut newer = Vault::open_by_key(&desk.home.vault, &[7; 32]).unwrap();
-    let entries = fs::read_dir(desk.home.vault.join("devices")).unwrap();
-    entries.for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
-    newer.publish(b"of another device").unwrap();
+    let mut elsewhere = Vault::open(&desk.home.vault, &Passphrase::new(PASSPHRASE)).unwrap();
+    let same = Passphrase::new(PASSPHRASE);
+    elsewhere
+        .rekey(&same, Stretching::LEAST, &mut OsRng)
+        .unwrap();
     let mut owner = Owner::new();
-    // This device's store is still sealed under the old key: what becomes of that is not told here.
-    let _ = open(&desk.home, &mut owner);
+    open(&desk.home, &mut owner).unwrap();
     assert_eq!(
         owner.said,
-        ["The pass phrase is needed: the vault's key was changed."]
+        [
+            "The pass phrase is needed: the vault's key was changed.",
+            "From now on this device is unlocked as before."
+        ]
     );
     assert_eq!(owner.asked, 1);
+    assert_eq!(desk.opened(), "");
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Backups of a vault.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use rand_core::OsRng;
+
+use super::Failure;
+use super::secrets::{Secrets, another_passphrase, open_backup, open_vault};
+use super::setup::stretching;
+use crate::home::Home;
+use crate::vault::{Backup, BackupOptions, Restored, Vault, VaultError};
+
+/// Writes a backup, and returns how many passkeys it has that can be used.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub fn back_up(
+    home: &Home,
+    file: &Path,
+    own_passphrase: bool,
+    replace: bool,
+    secrets: &mut dyn Secrets,
+) -> Result<usize, Failure> {
+    if !replace && file.symlink_metadata().is_ok() {
+        // Said before anything is asked for.
+        return Err(VaultError::FileExists(file.to_owned()).into());
+    }
+    if !Vault::exists(&home.vault) {
+        return Err(VaultError::Missing(home.vault.clone()).into());
+    }
+    let vault = open_vault(home, secrets)?;
+    let own = match own_passphrase {
+        true => Some(another_passphrase(secrets)?),
+        false => None,
+    };
+    let stretching = stretching(vault.is_for_tests());
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let options = BackupOptions {
+        passphrase: own.as_ref().map(|own| (own, stretching)),
+        replace,
+        now: since.unwrap_or_default().as_secs(),
+    };
+    Ok(vault.back_up(file, options, &mut OsRng)?)
+}
+
+/// Restores a backup; tells what came of it, and whether the vault was made anew.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub fn restore(
+    home: &Home,
+    file: &Path,
+    secrets: &mut dyn Secrets,
+) -> Result<(Restored, bool), Failure> {
+    let backup = Backup::read(file)?;
+    let made = !Vault::exists(&home.vault);
+    let backup = open_backup(&backup, secrets)?;
+    let restored = match made {
+        true => Vault::from_backup(&home.vault, &backup)?.1,
+        false => open_vault(home, secrets)?.take_back(&backup)?,
+    };
+    Ok((restored, made))
+}

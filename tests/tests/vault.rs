@@ -1,0 +1,313 @@
+//! The vault as its owner keeps it: pass phrases, keys, backups, a killed process, a full disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use handfast_authenticator::passphrase::Passphrase;
+use handfast_authenticator::vault::{Passkey, Vault};
+use handfast_demo::stage::{Finished, Home, Program, Stage};
+use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::ids::{CredentialId, RpId, UserHandle};
+use handfast_tests::{PASSPHRASE, PIN, finish, phone, stage, told};
+use rand_core::OsRng;
+
+const NEW: &str = "meadow tunnel saffron glacier pencil ribbon";
+
+/// Adds passkeys to a home's vault, as if they had been made.
+fn fill(home: &Home, count: u32) {
+    let mut vault = Vault::open(&home.vault(), &Passphrase::new(PASSPHRASE)).unwrap();
+    let key = SigningKey::generate(Algorithm::Es256, &mut OsRng);
+    for number in 0..count {
+        let id = CredentialId::from_bytes(&number.to_be_bytes()).unwrap();
+        let site = RpId::parse("example.org").unwrap();
+        let user = UserHandle::from_bytes(&number.to_be_bytes()).unwrap();
+        vault
+            .store(Passkey::new(id, site, user, &key, 1).unwrap())
+            .unwrap();
+    }
+}
+
+fn new_passphrase(home: &Home) -> PathBuf {
+    home.passphrase().with_extension("new")
+}
+
+/// A command of the phone, whose new pass phrase is in a file.
+fn command(stage: &Stage, home: &Home, words: &[&str]) -> Command {
+    let new = new_passphrase(home);
+    fs::write(&new, NEW).unwrap();
+    let mut command = stage.command(Program::Phone, home, words);
+    command.env("HANDFAST_NEW_PASSPHRASE_FILE", new);
+    command
+}
+
+fn passkeys(stage: &Stage, home: &Home) -> usize {
+    let list = stage.command(Program::Phone, home, &["passkeys", "list", "--json"]);
+    let list = finish(list, "");
+    assert_eq!(list.code, 0, "{list:?}");
+    list.json().unwrap().as_array().unwrap().len()
+}
+
+fn done(finished: &Finished, word: &str) {
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(finished.out.contains(word), "“{word}” in {}", finished.out);
+}
+
+#[test]
+fn a_pass_phrase_is_changed_and_then_the_old_one_is_wrong() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 2);
+    done(
+        &finish(command(&stage, &home, &["vault", "passphrase"]), ""),
+        "Copies of the folder from before still open with the old one",
+    );
+    let list = ["passkeys", "list"];
+    told(
+        &finish(command(&stage, &home, &list), ""),
+        1,
+        "pass phrase is wrong",
+    );
+    fs::write(home.passphrase(), NEW).unwrap();
+    assert_eq!(passkeys(&stage, &home), 2);
+    // By hand: the old one, then the new one twice, and once more because of a slip.
+    let mut by_hand = stage.command(Program::Phone, &home, &["vault", "passphrase"]);
+    by_hand.env_remove("HANDFAST_PASSPHRASE_FILE");
+    let typed = format!("{NEW}\n{PASSPHRASE}\nsomething else\n{PASSPHRASE}\n{PASSPHRASE}\n");
+    let finished = finish(by_hand, &typed);
+    done(&finished, "The pass phrase is changed");
+    assert!(
+        finished
+            .err
+            .contains("The two pass phrases are not the same.")
+    );
+    assert!(finished.err.contains("Write down these six words"));
+    fs::write(home.passphrase(), PASSPHRASE).unwrap();
+    assert_eq!(passkeys(&stage, &home), 2);
+}
+
+#[test]
+fn who_leaves_before_the_new_pass_phrase_is_there_has_changed_nothing() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    let header = fs::read(home.vault().join("vault.handfast")).unwrap();
+    for words in [["vault", "passphrase"], ["vault", "rekey"]] {
+        let short = command(&stage, &home, &words);
+        fs::write(new_passphrase(&home), "short").unwrap();
+        told(&finish(short, ""), 2, "at least 12 characters");
+        let mut nobody = command(&stage, &home, &words);
+        nobody.env_remove("HANDFAST_NEW_PASSPHRASE_FILE");
+        told(&finish(nobody, ""), 2, "No new pass phrase was given");
+    }
+    let same = command(&stage, &home, &["vault", "rekey"]);
+    fs::write(new_passphrase(&home), PASSPHRASE).unwrap();
+    told(&finish(same, ""), 2, "is the old one");
+    assert_eq!(
+        fs::read(home.vault().join("vault.handfast")).unwrap(),
+        header
+    );
+}
+
+#[test]
+fn a_rekey_that_is_killed_goes_on_when_the_vault_is_opened_next() {
+    const PASSKEYS: u32 = 100;
+    let stage = stage();
+    let mut cut_off = 0;
+    for moment in 0..3 {
+        let home = phone(&stage, &format!("phone {moment}"));
+        fill(&home, PASSKEYS);
+        let header = home.vault().join("vault.handfast");
+        let old = fs::read(&header).unwrap();
+        let folder = home.vault().join("passkeys");
+        let before: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        let mut rekey = command(&stage, &home, &["vault", "rekey"]);
+        rekey.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut rekey = rekey.spawn().unwrap();
+        // Killed as soon as the header is written, or the first, or the last file that we look at.
+        let file = match moment {
+            0 => None,
+            1 => before.first(),
+            _ => before.last(),
+        };
+        while rekey.try_wait().unwrap().is_none() {
+            let written = match file {
+                None => fs::read(&header).unwrap() != old,
+                Some((path, content)) => fs::read(path).unwrap() != *content,
+            };
+            if written {
+                rekey.kill().unwrap();
+                rekey.wait().unwrap();
+            }
+        }
+        let new = Passphrase::new(NEW);
+        let vault = Vault::open(&home.vault(), &new).unwrap();
+        assert_eq!(vault.damaged().count(), 0, "moment {moment}");
+        cut_off += usize::from(vault.stale() > 0);
+        fs::write(home.passphrase(), NEW).unwrap();
+        assert_eq!(passkeys(&stage, &home), usize::try_from(PASSKEYS).unwrap());
+        let vault = Vault::open(&home.vault(), &new).unwrap();
+        assert_eq!((vault.stale(), vault.damaged().count()), (0, 0));
+    }
+    assert!(cut_off > 0, "none was killed in the middle");
+}
+
+#[test]
+fn a_new_key_says_what_it_does_not_undo_and_which_devices_will_ask() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 3);
+    let other = stage.home("laptop", PASSPHRASE, PIN).unwrap();
+    handfast_demo::copier::copy_folder(&home.vault(), &other.vault()).unwrap();
+    let init = ["init", "--name", "laptop"];
+    assert_eq!(finish(command(&stage, &other, &init), "").code, 0);
+    handfast_demo::copier::copy_folder(&other.vault(), &home.vault()).unwrap();
+    let rekeyed = finish(command(&stage, &home, &["vault", "rekey"]), "");
+    done(&rekeyed, "Make new passkeys at the sites");
+    assert!(rekeyed.out.contains("laptop"), "{}", rekeyed.out);
+    // The laptop gets the folder, and goes on with its own store under the new key.
+    handfast_demo::copier::copy_folder(&home.vault(), &other.vault()).unwrap();
+    let list = ["passkeys", "list"];
+    told(
+        &finish(command(&stage, &other, &list), ""),
+        1,
+        "pass phrase is wrong",
+    );
+    for home in [&home, &other] {
+        fs::write(home.passphrase(), NEW).unwrap();
+        assert_eq!(passkeys(&stage, home), 3);
+    }
+}
+
+#[test]
+fn a_backup_is_written_once_and_restored_where_there_is_nothing() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 3);
+    let file = stage.folder().join("phone.backup");
+    let file = file.to_str().unwrap();
+    let backup = ["vault", "backup", file];
+    done(
+        &finish(command(&stage, &home, &backup), ""),
+        "does not carry this device's keys",
+    );
+    let written = fs::read(file).unwrap();
+    told(&finish(command(&stage, &home, &backup), ""), 1, "already");
+    assert_eq!(fs::read(file).unwrap(), written);
+    let own = ["vault", "backup", file, "--force", "--own-passphrase"];
+    done(&finish(command(&stage, &home, &own), ""), "3 passkeys");
+
+    let empty = stage.home("empty", NEW, PIN).unwrap();
+    let restore = ["vault", "restore", file];
+    done(
+        &finish(command(&stage, &empty, &restore), ""),
+        "handfast-authenticator init",
+    );
+    assert_eq!(finish(command(&stage, &empty, &["init"]), "").code, 0);
+    assert_eq!(passkeys(&stage, &empty), 3);
+    done(
+        &finish(command(&stage, &empty, &restore), ""),
+        "3 were there already",
+    );
+    told(
+        &finish(command(&stage, &home, &restore), ""),
+        1,
+        "pass phrase of the backup is another",
+    );
+    told(
+        &finish(
+            command(&stage, &home, &["vault", "restore", "/dev/zero"]),
+            "",
+        ),
+        1,
+        "no backup",
+    );
+}
+
+/// Runs a command of the phone after a shell has done something, in a namespace of its own.
+fn after(shell: &[&str], first: &str, stage: &Stage, home: &Home, words: &[&str]) -> Finished {
+    let inner = command(stage, home, words);
+    let mut outer = Command::new(shell[0]);
+    outer.args(&shell[1..]).arg("-c");
+    outer.arg(format!("{first} && exec \"$@\"")).arg("sh");
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        outer.env(name, value.unwrap());
+    }
+    finish(outer, "")
+}
+
+/// What is in the folder, name by name.
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push((path.clone(), fs::read(path).unwrap())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_full_disk_and_a_read_only_folder_leave_the_vault_as_it_was() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 2);
+    let vault = home.vault();
+    let before = content(&vault);
+    let backup = stage.folder().join("full.backup");
+    let commands = [
+        vec!["vault", "passphrase"],
+        vec!["vault", "rekey"],
+        vec!["vault", "backup", backup.to_str().unwrap()],
+    ];
+    let folder = vault.display();
+    let read_only = format!("mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}");
+    // A limit on the size of files is met by the same calls as a full disk.
+    for (shell, first) in [
+        (&["sh"][..], "trap '' XFSZ; ulimit -f 0"),
+        (&["unshare", "-rm", "sh"], read_only.as_str()),
+    ] {
+        let mut possible = Command::new(shell[0]);
+        possible.args(&shell[1..]).args(["-c", first]);
+        if !possible
+            .output()
+            .is_ok_and(|output| output.status.success())
+        {
+            println!("skipped: no namespace with a read-only folder can be made here");
+            continue;
+        }
+        for words in &commands {
+            if words[1] == "backup" && shell[0] != "sh" {
+                continue;
+            }
+            let finished = after(shell, first, &stage, &home, words);
+            told(
+                &finished,
+                1,
+                if words[1] == "backup" {
+                    "full.backup"
+                } else {
+                    "vault.handfast"
+                },
+            );
+            assert_eq!(content(&vault), before, "{words:?}");
+            assert!(!backup.exists());
+        }
+    }
+    assert_eq!(passkeys(&stage, &home), 2);
+}
