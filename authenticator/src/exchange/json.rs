@@ -167,6 +167,11 @@ pub(super) fn read<'a, T: Deserialize<'a>>(part: &'a RawValue) -> Option<T> {
     serde_json::from_str(part.get()).ok()
 }
 
+/// Reads a part that is an object as this: a list of its members would do for serde.
+pub(super) fn object<'a, T: Deserialize<'a>>(part: &'a RawValue) -> Option<T> {
+    part.get().starts_with('{').then(|| read(part)).flatten()
+}
+
 /// Reads a text, and copies it only if it must.
 pub(super) fn text(part: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]

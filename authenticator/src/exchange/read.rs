@@ -199,7 +199,7 @@ impl Document {
         let header: json::Header<'_> =
             serde_json::from_str(json).map_err(|error| DocumentError::from_json(&error))?;
         // Drafts had a number where there are two now.
-        let levels = json::read(header.version).map(|version: json::Version| version.major);
+        let levels = json::object(header.version).map(|version: json::Version| version.major);
         match levels.or_else(|| json::read::<u64>(header.version)) {
             Some(VERSION) if levels.is_some() => {}
             Some(major) if levels.is_some() => return Err(DocumentError::Version(major)),
@@ -216,7 +216,7 @@ impl Document {
             },
         };
         for (account, index) in bounded(&header.accounts)?.iter().zip(1..) {
-            let account = json::read(account).ok_or(DocumentError::NotCxf { line: 1 })?;
+            let account = json::object(account).ok_or(DocumentError::NotCxf { line: 1 })?;
             reader.account(&account, index)?;
         }
         Ok(reader.document)
@@ -252,7 +252,7 @@ impl Reader {
                 item,
                 credential: None,
             };
-            let Some(item) = json::read::<json::Item<'_>>(part) else {
+            let Some(item) = json::object::<json::Item<'_>>(part) else {
                 self.put(place, None, Err(Fault::Malformed))?;
                 continue;
             };
@@ -270,7 +270,7 @@ impl Reader {
         item: &json::Item<'_>,
         place: Place,
     ) -> Result<(), DocumentError> {
-        let kind = json::read::<json::Kind<'_>>(part);
+        let kind = json::object::<json::Kind<'_>>(part);
         let Some(kind) = kind.and_then(|kind| json::text(kind.kind?)) else {
             return self.put(place, None, Err(Fault::Malformed));
         };
@@ -278,7 +278,7 @@ impl Reader {
             self.document.others += 1;
             return self.counted();
         }
-        let Some(passkey) = json::read::<json::Passkey<'_>>(part) else {
+        let Some(passkey) = json::object::<json::Passkey<'_>>(part) else {
             return self.put(place, None, Err(Fault::Malformed));
         };
         let site = passkey.rp_id.and_then(name);
@@ -365,7 +365,7 @@ fn time(part: Part<'_>, now: u64) -> Option<u64> {
 impl Found {
     fn take_extensions(&mut self, part: &RawValue) {
         // What they would have been nobody knows.
-        let Some(extensions) = json::read::<json::Extensions<'_>>(part) else {
+        let Some(extensions) = json::object::<json::Extensions<'_>>(part) else {
             self.lost
                 .extend([Lost::Prf, Lost::CredBlob, Lost::LargeBlob]);
             return;
@@ -398,7 +398,7 @@ impl Found {
 }
 
 fn read_large_blob(part: &RawValue) -> Option<LargeBlob> {
-    let blob: json::LargeBlob<'_> = json::read(part)?;
+    let blob: json::LargeBlob<'_> = json::object(part)?;
     LargeBlob::new(
         &json::bytes(blob.data?)?,
         json::read(blob.uncompressed_size?)?,
@@ -406,7 +406,7 @@ fn read_large_blob(part: &RawValue) -> Option<LargeBlob> {
 }
 
 fn read_seeds(part: &RawValue) -> Option<Seeds> {
-    let credentials: json::HmacCredentials<'_> = json::read(part)?;
+    let credentials: json::HmacCredentials<'_> = json::object(part)?;
     (json::text(credentials.algorithm?)? == "hmac-sha256").then_some(())?;
     let half = |part: Part<'_>| json::bytes(part?).filter(|bytes| bytes.len() == 32);
     let mut seeds = Zeroizing::new([0; 64]);

@@ -369,6 +369,7 @@ fn what_a_site_left_is_kept_or_told_to_be_lost() {
         large(json!(1.5), 1),
         large(Value::Null, 1),
         large(json!(9), 16 * 1024 + 1),
+        json!({"largeBlob": [9, "AA"]}),
     ] {
         assert_eq!(lost(bad), [Lost::LargeBlob]);
     }
