@@ -16,6 +16,8 @@ mod disk;
 pub mod engine;
 #[cfg(feature = "exchange")]
 pub mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod group;
 pub mod home;
 mod locked;

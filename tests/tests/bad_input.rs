@@ -422,7 +422,7 @@ fn vaults_that_are_missing_locked_newer_or_copied_are_told_and_not_touched() {
             .windows(kind.len())
             .position(|window| window == kind.as_bytes())
             .unwrap();
-        assert_eq!(bytes[at + kind.len()..][..2], [2, 1]);
+        assert_eq!(bytes[at + kind.len()..][..2], [2, 2]);
         bytes[at + kind.len() + 1] = 9;
         let before = fs::read(path).unwrap();
         fs::write(path, &bytes).unwrap();

@@ -396,3 +396,11 @@ fn read_content(map: &Map) -> Option<Content> {
     };
     Some((keys, name, pin, group, bound))
 }
+
+/// Reads what is in a device store.
+#[cfg(fuzzing)]
+pub(crate) fn fuzzing_content(bytes: &[u8]) {
+    if let Ok(Some(map)) = SecretMap::decode(bytes) {
+        let _ = read_content(&map);
+    }
+}

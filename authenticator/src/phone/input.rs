@@ -157,8 +157,9 @@ impl Input {
         let end = self.buffer.len().min(end + 1);
         let mut rest = empty();
         rest.extend(self.buffer.iter().skip(end));
-        let line = std::mem::replace(&mut self.buffer, rest);
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let all = std::mem::replace(&mut self.buffer, rest);
+        let line = all.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         Some(Zeroizing::new(String::from_utf8_lossy(line).into_owned()))
     }
@@ -176,6 +177,25 @@ impl Input {
             Ok(count) => self.buffer.extend(bytes.iter().take(count)),
             Err(error) if io::Error::from(error).kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.ended = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_come_at_once_are_one_answer_each() {
+        let mut input = Input::default();
+        input.buffer.extend(b"y\r\n1234\n\nno end");
+        let never = AtomicBool::new(false);
+        for wanted in ["y", "1234", "", "no end"] {
+            input.ended = wanted == "no end";
+            match input.line(None, &never) {
+                Typed::Line(line) => assert_eq!(*line, wanted),
+                _ => panic!("“{wanted}” was lost"),
+            }
         }
     }
 }

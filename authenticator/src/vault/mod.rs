@@ -4,6 +4,8 @@
 mod backup;
 mod devices;
 mod folder;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod group;
 mod header;
 mod headers;
