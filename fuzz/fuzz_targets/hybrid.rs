@@ -13,6 +13,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let _ = ScannedInvitation::parse(text);
     if let Ok(decoded) = decode_digits(text) {
-        assert!(decoded.len() < text.len().max(1), "three digits are a byte at least");
+        assert!(
+            decoded.len() < text.len().max(1),
+            "three digits are a byte at least"
+        );
     }
 });

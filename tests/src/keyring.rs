@@ -10,6 +10,8 @@ use dbus::channel::Channel;
 use dbus::{Message, arg, strings};
 use tempfile::TempDir;
 
+use crate::daemon::Daemon;
+
 const SERVICE: &str = "org.freedesktop.secrets";
 const ROOT: &str = "/org/freedesktop/secrets";
 const MEMBERS: &str = "org.freedesktop.Secret.Service";
@@ -19,8 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A message bus with a keyring on it. Both end with this.
 pub struct Desktop {
-    address: String,
-    bus: Child,
+    bus: Daemon,
     keyring: Option<Child>,
     folder: TempDir,
 }
@@ -32,36 +33,17 @@ impl Desktop {
     ///
     /// If they cannot be started, or `HANDFAST_REQUIRE_DBUS` is set and one is not there.
     pub fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let address = format!("unix:path={}", folder.path().join("bus").display());
-        let configuration = folder.path().join("bus.conf");
-        std::fs::write(
-            &configuration,
-            format!(
-                "<busconfig><type>session</type><listen>{address}</listen><policy context=\"default\">\
-                 <allow send_destination=\"*\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/>\
-                 </policy></busconfig>"
-            ),
-        )
-        .unwrap();
-        let mut bus = Command::new("dbus-daemon");
-        bus.arg("--nofork")
-            .arg(format!("--config-file={}", configuration.display()))
-            .stderr(Stdio::null());
         let mut desktop = Self {
-            address,
-            bus: installed(bus)?,
+            bus: Daemon::start()?,
             keyring: None,
-            folder,
+            folder: tempfile::tempdir().unwrap(),
         };
-        let socket = desktop.folder.path().join("bus");
-        wait_until("the bus listens", || socket.exists());
         desktop.log_in().then_some(desktop)
     }
 
     /// Returns the value of `DBUS_SESSION_BUS_ADDRESS` for programs on this desktop.
     pub fn address(&self) -> &str {
-        &self.address
+        self.bus.address()
     }
 
     /// Starts the keyring and unlocks it with its password, as logging in does.
@@ -74,7 +56,7 @@ impl Desktop {
         let mut command = Command::new("gnome-keyring-daemon");
         command
             .args(["--foreground", "--components=secrets", "--unlock"])
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus.address())
             .env("HOME", home)
             .env("XDG_DATA_HOME", home.join("data"))
             .env("XDG_RUNTIME_DIR", home)
@@ -151,7 +133,7 @@ impl Desktop {
         member: &str,
         arguments: impl arg::AppendAll,
     ) -> Option<Message> {
-        let mut channel = Channel::open_private(&self.address).unwrap();
+        let mut channel = Channel::open_private(self.bus.address()).unwrap();
         channel.register().unwrap();
         let call = Message::call_with_args(SERVICE, path, interface, member, arguments);
         channel.send_with_reply_and_block(call, PATIENCE).ok()
@@ -161,8 +143,6 @@ impl Desktop {
 impl Drop for Desktop {
     fn drop(&mut self) {
         self.log_out();
-        let _ = self.bus.kill();
-        let _ = self.bus.wait();
     }
 }
 

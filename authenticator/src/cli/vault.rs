@@ -90,9 +90,16 @@ pub(super) fn vault(
             own_passphrase,
             force,
         } => {
-            let count = console::back_up(home, &file, own_passphrase, force, secrets)?;
+            let (count, unread) = console::back_up(home, &file, own_passphrase, force, secrets)?;
             let (file, count) = (file.display(), passkeys(count));
-            print(&format!("The backup {file} has {count}. {NOT_CARRIED}"));
+            let unread = match unread {
+                0 => String::new(),
+                1 => " 1 file of the vault cannot be read, and is not in it.".to_owned(),
+                some => format!(" {some} files of the vault cannot be read, and are not in it."),
+            };
+            print(&format!(
+                "The backup {file} has {count}.{unread} {NOT_CARRIED}"
+            ));
         }
         VaultCommand::Restore { file } => {
             let (restored, made) = console::restore(home, &file, secrets)?;

@@ -11,7 +11,8 @@ use super::setup::stretching;
 use crate::home::Home;
 use crate::vault::{Backup, BackupOptions, Restored, Vault, VaultError};
 
-/// Writes a backup, and returns how many passkeys it has that can be used.
+/// Writes a backup, and returns how many passkeys it has that can be used, and how many files of the
+/// vault could not be read, so that what is in them is not in it.
 ///
 /// # Errors
 ///
@@ -22,7 +23,7 @@ pub fn back_up(
     own_passphrase: bool,
     replace: bool,
     secrets: &mut dyn Secrets,
-) -> Result<usize, Failure> {
+) -> Result<(usize, usize), Failure> {
     if !replace && file.symlink_metadata().is_ok() {
         // Said before anything is asked for.
         return Err(VaultError::FileExists(file.to_owned()).into());
@@ -30,6 +31,7 @@ pub fn back_up(
     if !Vault::exists(&home.vault) {
         return Err(VaultError::Missing(home.vault.clone()).into());
     }
+    apart(home, file)?;
     let vault = open_vault(home, secrets)?;
     let own = match own_passphrase {
         true => Some(another_passphrase(secrets)?),
@@ -42,7 +44,8 @@ pub fn back_up(
         replace,
         now: since.unwrap_or_default().as_secs(),
     };
-    Ok(vault.back_up(file, options, &mut OsRng)?)
+    let count = vault.back_up(file, options, &mut OsRng)?;
+    Ok((count, vault.damaged().count()))
 }
 
 /// Restores a backup; tells what came of it, and whether the vault was made anew.
@@ -63,4 +66,24 @@ pub fn restore(
         false => open_vault(home, secrets)?.take_back(&backup)?,
     };
     Ok((restored, made))
+}
+
+/// A backup in the vault's folder would be lost with it, and in the place of a file of its own at once.
+fn apart(home: &Home, file: &Path) -> Result<(), Failure> {
+    let folder = std::path::absolute(file).ok();
+    let folder = folder.as_deref().and_then(Path::parent);
+    let folder = folder.and_then(|folder| folder.canonicalize().ok());
+    for kept in [&home.vault, &home.device] {
+        let kept = kept.canonicalize().ok();
+        if let (Some(folder), Some(kept)) = (&folder, kept)
+            && folder.starts_with(&kept)
+        {
+            return Err(Failure::usage(format!(
+                "a backup in {} would lie beside what it is to bring back",
+                kept.display()
+            ))
+            .with_hint("Give another folder, best on another disk; nothing was changed."));
+        }
+    }
+    Ok(())
 }

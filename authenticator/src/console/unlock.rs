@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::renewal::several_keys;
 use super::secrets::{Secrets, open_vault, passphrase_file};
 use super::setup::recorded;
 use crate::device::{DeviceError, DeviceStore, MachineId};
@@ -109,7 +110,12 @@ pub fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Authenticator, Fai
         }
     };
     let vault = open_vault(home, secrets)?;
-    let device = DeviceStore::open(&home.device, &vault, &machine)?;
+    let device = match DeviceStore::open(&home.device, &vault, &machine) {
+        Err(DeviceError::Damaged(_)) if !vault.other_headers().is_empty() => {
+            return Err(several_keys(&vault));
+        }
+        opened => opened?,
+    };
     if let Some(UnlockError::KeyChanged) = why {
         let words = match renew(home, &vault, &machine) {
             Ok(()) => "From now on this device is unlocked as before.".to_owned(),

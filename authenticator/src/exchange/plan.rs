@@ -41,6 +41,9 @@ pub enum Refusal {
     /// What was deleted stays so: an old copy of a file must not bring it back.
     #[error("it was deleted from this vault, which keeps that for good")]
     Deleted,
+    /// It is kept for a while after another took its place, and answers to a site that names it.
+    #[error("another passkey of its account has taken its place in this vault")]
+    Replaced,
     /// It cannot be used as it is.
     #[error("{0}")]
     Fault(#[from] Fault),
@@ -193,7 +196,10 @@ impl Chosen {
         Some(match (same, here.is_usable()) {
             (false, _) => Fate::Refused(Refusal::Taken),
             (true, true) => Fate::Present,
-            (true, false) => Fate::Refused(Refusal::Deleted),
+            (true, false) => Fate::Refused(match here.deleted_at {
+                Some(_) => Refusal::Deleted,
+                None => Refusal::Replaced,
+            }),
         })
     }
 }

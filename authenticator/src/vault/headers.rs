@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use handfast_proto::trust::VaultId;
+
 use super::header::{self, Header, Wrapped};
 use super::keys::{Keys, VaultKey};
 use super::{HEADER, VaultError, at};
@@ -142,19 +144,30 @@ impl Headers {
         Err(VaultError::WrongPassphrase)
     }
 
-    /// Adds the earlier keys to the newest, which must be that of the header that counts.
+    /// Adds the earlier keys to the newest, which must be that of a header that counts: of several with
+    /// the highest revision each does.
     pub(super) fn unlock_with_key(self, key: &[u8; 32]) -> Result<Unlocked, VaultError> {
         let Self { mut found, odd } = self;
-        let keys = found.first().and_then(|first| {
-            let key = VaultKey::from_slice(key)?;
-            first.header.with_key(&first.wrapped, key)
+        let top = found.first().map(|first| first.header.revision());
+        let counting = found
+            .iter()
+            .take_while(|it| Some(it.header.revision()) == top);
+        let opened = counting.enumerate().find_map(|(at, it)| {
+            let keys = it.header.with_key(&it.wrapped, VaultKey::from_slice(key)?);
+            Some((at, keys?))
         });
+        let (at, keys) = opened.ok_or(VaultError::WrongKey)?;
         Ok(Unlocked {
-            keys: keys.ok_or(VaultError::WrongKey)?,
-            found: found.remove(0),
+            found: found.remove(at),
+            keys,
             others: found,
             odd,
         })
+    }
+
+    /// Whether they are of this vault.
+    pub(super) fn are_of(&self, vault: VaultId) -> bool {
+        self.found.iter().any(|found| found.header.id == vault)
     }
 
     /// Returns all headers of the vault.

@@ -87,6 +87,10 @@ impl Keys {
         core::iter::once(&self.newest).chain(&self.earlier)
     }
 
+    pub(super) fn knows(&self, key: &VaultKey) -> bool {
+        self.all().any(|known| *known.0 == *key.0)
+    }
+
     pub(super) fn copied(&self) -> Self {
         Self {
             newest: self.newest.copied(),
@@ -105,7 +109,7 @@ impl Keys {
     /// Adds the keys of another header of the same vault to the earlier ones.
     pub(super) fn add(&mut self, others: &Self) {
         for key in others.all() {
-            if self.all().all(|known| *known.0 != *key.0) {
+            if !self.knows(key) {
                 self.earlier.push(key.copied());
             }
         }

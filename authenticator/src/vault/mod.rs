@@ -472,10 +472,17 @@ impl Vault {
         };
         let before = known.encode();
         known.merge(passkey);
-        match *known.encode() == *before {
-            true => Ok(()),
-            false => self.end(&id, |_| ()),
+        if *known.encode() == *before {
+            return Ok(());
         }
+        let written = self.end(&id, |_| ());
+        if written.is_err()
+            && let Some((known, _)) = self.passkeys.get_mut(&id)
+            && let Some(as_it_was) = Passkey::parse(id.as_bytes(), &before)
+        {
+            *known = as_it_was;
+        }
+        written
     }
 
     fn write_passkey(&mut self, passkey: &Passkey, path: &Path) -> Result<(), VaultError> {

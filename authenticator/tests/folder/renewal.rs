@@ -227,3 +227,35 @@ fn of_two_new_keys_at_once_none_is_lost_and_the_next_unites_them() {
         device.store(&vault).unwrap();
     }
 }
+
+#[test]
+fn who_has_the_vault_open_is_told_by_the_pass_phrase_that_counts_now() {
+    let phone = Device::first();
+    let running = phone.open("first");
+    assert!(running.opens_with(&phrase("first")).unwrap());
+    change(&mut phone.open("first"), "second");
+    assert!(running.opens_with(&phrase("second")).unwrap());
+    assert!(!running.opens_with(&phrase("first")).unwrap());
+    rekey(&mut phone.open("second"), "third");
+    assert!(running.opens_with(&phrase("third")).unwrap());
+    assert!(!running.opens_with(&phrase("second")).unwrap());
+    // A folder that lost its header is no reason to lock its owner out.
+    fs::write(phone.header(), b"damaged").unwrap();
+    assert!(running.opens_with(&phrase("first")).unwrap());
+}
+
+#[test]
+fn of_two_new_keys_at_once_each_opens_the_vault_by_itself() {
+    let phone = Device::first();
+    let laptop = Device::with_vault_of(&phone, "laptop");
+    let keys = [(&phone, "phone's"), (&laptop, "laptop's")].map(|(device, passphrase)| {
+        rekey(&mut device.open("first"), passphrase);
+        device.open(passphrase).danger_vault_key()
+    });
+    phone.sync_with_conflicts(&laptop, |name| format!("{name} (conflicted copy)"));
+    for key in &keys {
+        Vault::open_with_key(&phone.vault(), key).unwrap();
+    }
+    let wrong = Vault::open_with_key(&phone.vault(), &[7; 32]);
+    assert!(matches!(wrong, Err(VaultError::WrongKey)), "{wrong:?}");
+}

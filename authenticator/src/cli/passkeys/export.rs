@@ -37,7 +37,7 @@ pub(super) fn export(
     let mut authenticator = console::open(home, secrets)?;
     told::name_damaged(&authenticator.vault, Voice::Words);
     chosen(&authenticator.vault, options)?;
-    console::confirm_owner(&mut authenticator, secrets)?;
+    console::confirm_owner(home, &mut authenticator, secrets)?;
     let form = match (options.plain, options.recipient.is_empty()) {
         (0, true) => Form::Under(console::new_document_passphrase(secrets)?),
         (0, false) => Form::For(options),

@@ -15,11 +15,12 @@ const EXPORT_PASSPHRASE_FILE: &str = "HANDFAST_EXPORT_PASSPHRASE_FILE";
 ///
 /// [`Failure`] if neither comes.
 pub(crate) fn confirm_owner(
+    home: &Home,
     authenticator: &mut Authenticator,
     secrets: &mut dyn Secrets,
 ) -> Result<(), Failure> {
     match authenticator.device.pin_tries() {
-        None | Some(0) => confirm_by_passphrase(authenticator.vault.folder(), secrets),
+        None | Some(0) => confirm_by_passphrase(home, secrets),
         Some(_) => confirm_by_pin(authenticator, secrets),
     }
 }
@@ -63,8 +64,9 @@ fn confirm_by_pin(
     })
 }
 
-fn confirm_by_passphrase(vault: &Path, secrets: &mut dyn Secrets) -> Result<(), Failure> {
-    let open = |given: &str| Vault::open(vault, &Passphrase::new(given));
+fn confirm_by_passphrase(home: &Home, secrets: &mut dyn Secrets) -> Result<(), Failure> {
+    let tries = Tries::of(&home.device);
+    let open = |given: &str| counted(&tries, &home.vault, &Passphrase::new(given));
     if let Some(given) = secret_file(PASSPHRASE_FILE)? {
         return Ok(open(&given).map(drop)?);
     }
@@ -73,8 +75,8 @@ fn confirm_by_passphrase(vault: &Path, secrets: &mut dyn Secrets) -> Result<(), 
         let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
         Ok(match typed.map(|typed| open(&typed)) {
             Some(Ok(_)) => Typed::Right(()),
-            Some(Err(error @ VaultError::WrongPassphrase)) => Typed::Wrong(error.into()),
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(Locked::Wrong(failure))) => Typed::Wrong(failure),
+            Some(Err(Locked::Other(failure))) => return Err(failure),
             None => Typed::Nobody,
         })
     })?;
