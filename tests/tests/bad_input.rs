@@ -474,6 +474,16 @@ fn a_damaged_file_is_named_and_the_others_work() {
     let status = status.json().unwrap();
     assert_eq!(status["passkeys"], 1);
     assert_eq!(status["damaged"][0]["file"], file.display().to_string());
+    let list = run(
+        &stage,
+        Program::Phone,
+        &home,
+        &words(&["passkeys", "list"]),
+        "",
+    );
+    assert_eq!((list.code, list.out.lines().count()), (0, 1));
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(list.err.contains(name), "{}", list.err);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) enum VaultCommand {
     ///
     /// It opens with the pass phrase that the vault has now, also after that is changed.
     Backup {
-        /// The file; one that is there is not replaced.
+        /// The file; one that is there is replaced only with --force.
         file: PathBuf,
         /// Give the backup a pass phrase of its own, which is asked for, or read from the file that
         /// HANDFAST_NEW_PASSPHRASE_FILE names.

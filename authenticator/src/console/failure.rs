@@ -70,9 +70,10 @@ impl Failure {
 
     /// Returns what happened, as a sentence.
     pub fn what(&self) -> String {
-        // Others' words may be a sentence already, and an address has no capital.
+        // Others' words may be a sentence already, and an address or a file's name has no capital.
         let what = self.what.trim_end_matches('.');
-        if what.starts_with("http://") || what.starts_with("https://") {
+        let word = what.split(' ').next().unwrap_or_default();
+        if word.contains(['/', '.']) {
             return format!("{what}.");
         }
         let mut letters = what.chars();
@@ -335,6 +336,7 @@ mod tests {
                 "http://localhost rejected it",
                 "http://localhost rejected it.",
             ),
+            ("pk.age cannot be read", "pk.age cannot be read."),
         ] {
             assert_eq!(Failure::new(words).what(), sentence);
         }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand, ValueEnum};
 use handfast_proto::ids::RpId;
 
-use super::{AtTerminal, next_line, print};
+use super::{AtTerminal, next_line, print, told};
 use crate::console::{self, Failure};
 use crate::exchange::sealed::Recipient;
 use crate::home::Home;
@@ -148,11 +148,13 @@ pub(super) fn passkeys(
         PasskeysCommand::Import(options) => import::import(home, &options, input),
         PasskeysCommand::List { json } => {
             let authenticator = console::open(home, &mut secrets)?;
+            told::name_damaged(&authenticator.vault, Voice::Words);
             print(&one::list(&authenticator.vault, json));
             Ok(())
         }
         PasskeysCommand::Show { which, json } => {
             let authenticator = console::open(home, &mut secrets)?;
+            told::name_damaged(&authenticator.vault, Voice::Words);
             print(&one::show(&authenticator.vault, &which, json)?);
             Ok(())
         }
