@@ -11,10 +11,14 @@ use std::path::{Path, PathBuf};
 
 use rand_core::{OsRng, RngCore};
 use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
 
 /// Unfinished files begin with this; readers pass them over, and so does a file sync that leaves
 /// hidden files alone.
 const UNFINISHED: &str = ".handfast-";
+
+/// What reading to the end wants to have free, so that it asks for no more memory.
+const SPARE: usize = 64;
 
 /// What is done to a disk, one call each. Tests cut the power before any of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -175,6 +179,22 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
         Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(Unread::NoFile),
         Err(error) => return Err(Unread::Io(error.into())),
     };
+    bounded(file, most, None).map(|mut bytes| std::mem::take(&mut *bytes))
+}
+
+/// Reads a small file that its owner named, as that of a stick, or put in a folder of his own. It may be a
+/// link; what is no file is not waited for. It may hold a secret, of which no copy is left behind.
+#[cfg(feature = "console")]
+pub(crate) fn read_secret(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, Unread> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    let file = file.map_err(|error| Unread::Io(error.into()))?;
+    bounded(File::from(file), most, Some(most))
+}
+
+/// Reads a file with no more than `most` bytes, in memory that does not move up to `room` of them; up to
+/// its length if that is not told.
+fn bounded(file: File, most: u64, room: Option<u64>) -> Result<Zeroizing<Vec<u8>>, Unread> {
     let metadata = file.metadata().map_err(Unread::Io)?;
     if !metadata.is_file() {
         return Err(Unread::NoFile);
@@ -182,14 +202,15 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
     if metadata.len() > most {
         return Err(Unread::TooLarge);
     }
-    let mut bytes = Vec::new();
+    let room = usize::try_from(room.unwrap_or(metadata.len())).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room + SPARE));
     // It may grow while it is read.
-    let mut bounded = file.take(most.saturating_add(1));
-    bounded.read_to_end(&mut bytes).map_err(Unread::Io)?;
-    if bounded.limit() == 0 {
-        return Err(Unread::TooLarge);
+    let mut file = file.take(most.saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(Unread::Io)?;
+    match file.limit() {
+        0 => Err(Unread::TooLarge),
+        _ => Ok(bytes),
     }
-    Ok(bytes)
 }
 
 /// Returns a file name that says nothing.

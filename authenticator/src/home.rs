@@ -1,7 +1,7 @@
 //! Where vault and device store are.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folders of this device.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,16 @@ impl Home {
         Some(Self {
             vault: vault.unwrap_or(home.vault),
             ..home
+        })
+    }
+
+    /// Returns which of the folders another one is in, if it is in one.
+    pub(crate) fn holds(&self, folder: &Path) -> Option<&Path> {
+        let folder = folder.canonicalize().ok()?;
+        let kept = [&self.vault, &self.device].into_iter();
+        kept.map(PathBuf::as_path).find(|kept| {
+            kept.canonicalize()
+                .is_ok_and(|kept| folder.starts_with(kept))
         })
     }
 }

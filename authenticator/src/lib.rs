@@ -16,6 +16,7 @@ mod disk;
 pub mod engine;
 #[cfg(feature = "exchange")]
 pub mod exchange;
+mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod group;

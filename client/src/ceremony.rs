@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use handfast_authenticator::console::unix_time;
 use handfast_proto::Now;
 use handfast_proto::ctap2::get_info;
 use handfast_proto::hybrid::advert::AdvertError;
@@ -491,9 +492,8 @@ impl fmt::Debug for Session {
 }
 
 fn now(begin: Instant) -> Now {
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Now {
         monotonic: begin.elapsed(),
-        unix: unix.unwrap_or_default().as_secs(),
+        unix: unix_time(),
     }
 }

@@ -1,8 +1,6 @@
 //! This device's own passkeys: the same engine and vault as on the phone.
 
-use std::time::SystemTime;
-
-use handfast_authenticator::console::{SiteName, steady};
+use handfast_authenticator::console::{SiteName, steady, unix_time};
 use handfast_authenticator::device::PinCheck;
 use handfast_authenticator::engine::{
     Account, Answer, Authenticator, Computer, Context, Person, PinPad, PinUnavailable, Prompt,
@@ -103,8 +101,7 @@ pub fn answer(
         handshake_hash: None,
     };
     let mut session = authenticator.session(context);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs();
+    let now = unix_time();
     let mut person = AtKeyboard {
         for_tests: authenticator.vault.is_for_tests(),
         keyboard,

@@ -5,7 +5,6 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use handfast_proto::ctap2::Status;
 use handfast_proto::ctap2::command::MAX_TRUST_GROUP_REQUEST;
@@ -107,8 +106,7 @@ fn converse(mut stream: UnixStream, authenticator: &Mutex<Authenticator>) {
     while let Ok(Some(request)) = read(&mut stream) {
         let reply = match &request {
             Frame::Whole(request) => {
-                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let now = since.unwrap_or_default().as_secs();
+                let now = console::unix_time();
                 lock()
                     .handle(&mut session, request, &mut Granting, &mut OsRng, now)
                     .bytes

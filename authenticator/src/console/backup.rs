@@ -1,11 +1,11 @@
 //! Backups of a vault.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use rand_core::OsRng;
 
 use super::Failure;
+use super::clock::unix_time;
 use super::secrets::{Secrets, another_passphrase, open_backup, open_vault};
 use super::setup::stretching;
 use crate::home::Home;
@@ -28,9 +28,6 @@ pub fn back_up(
         // Said before anything is asked for.
         return Err(VaultError::FileExists(file.to_owned()).into());
     }
-    if !Vault::exists(&home.vault) {
-        return Err(VaultError::Missing(home.vault.clone()).into());
-    }
     apart(home, file)?;
     let vault = open_vault(home, secrets)?;
     let own = match own_passphrase {
@@ -38,11 +35,10 @@ pub fn back_up(
         false => None,
     };
     let stretching = stretching(vault.is_for_tests());
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let options = BackupOptions {
         passphrase: own.as_ref().map(|own| (own, stretching)),
         replace,
-        now: since.unwrap_or_default().as_secs(),
+        now: unix_time(),
     };
     let count = vault.back_up(file, options, &mut OsRng)?;
     Ok((count, vault.damaged().count()))
@@ -70,20 +66,14 @@ pub fn restore(
 
 /// A backup in the vault's folder would be lost with it, and in the place of a file of its own at once.
 fn apart(home: &Home, file: &Path) -> Result<(), Failure> {
-    let folder = std::path::absolute(file).ok();
-    let folder = folder.as_deref().and_then(Path::parent);
-    let folder = folder.and_then(|folder| folder.canonicalize().ok());
-    for kept in [&home.vault, &home.device] {
-        let kept = kept.canonicalize().ok();
-        if let (Some(folder), Some(kept)) = (&folder, kept)
-            && folder.starts_with(&kept)
-        {
-            return Err(Failure::usage(format!(
-                "a backup in {} would lie beside what it is to bring back",
-                kept.display()
-            ))
-            .with_hint("Give another folder, best on another disk; nothing was changed."));
-        }
+    let file = std::path::absolute(file).ok();
+    let folder = file.as_deref().and_then(Path::parent);
+    match folder.and_then(|folder| home.holds(folder)) {
+        None => Ok(()),
+        Some(kept) => Err(Failure::usage(format!(
+            "a backup in {} would lie beside what it is to bring back",
+            kept.display()
+        ))
+        .with_hint("Give another folder, best on another disk; nothing was changed.")),
     }
-    Ok(())
 }

@@ -250,6 +250,9 @@ impl From<DeviceError> for Failure {
             DeviceError::OtherVault(_) => {
                 "Give the vault that this device was set up in with --vault; nothing was changed."
             }
+            DeviceError::OtherKey(_) => {
+                "Bring them together with: handfast-authenticator vault rekey; nothing is lost."
+            }
             DeviceError::Rekeyed => "Start it again, with the new pass phrase; nothing is lost.",
             DeviceError::RolledBack(_) => {
                 "Let your file sync bring the newer vault.handfast; if there is none any more, because a backup was restored, remove the device store and set this device up anew."

@@ -3,6 +3,7 @@
 
 mod backup;
 mod channels;
+mod clock;
 pub mod doctor;
 mod failure;
 mod group;
@@ -18,6 +19,7 @@ mod unlock;
 
 pub use backup::{back_up, restore};
 pub use channels::{channel_name, channels};
+pub use clock::{date, unix_time};
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;

@@ -27,7 +27,7 @@ pub struct Rekeyed {
 ///
 /// [`Failure`].
 pub fn change_passphrase(home: &Home, secrets: &mut dyn Secrets) -> Result<(), Failure> {
-    let mut vault = open(home, secrets)?;
+    let mut vault = open_vault(home, secrets)?;
     device(home, &vault)?;
     let passphrase = another_passphrase(secrets)?;
     let stretching = stretching(vault.is_for_tests());
@@ -43,7 +43,7 @@ pub fn change_passphrase(home: &Home, secrets: &mut dyn Secrets) -> Result<(), F
 ///
 /// [`Failure`].
 pub fn rekey(home: &Home, secrets: &mut dyn Secrets) -> Result<Rekeyed, Failure> {
-    let mut vault = open(home, secrets)?;
+    let mut vault = open_vault(home, secrets)?;
     take_in_others(&mut vault, secrets)?;
     // Only now: it may be sealed under the key of another header.
     let this = device(home, &vault)?;
@@ -89,13 +89,6 @@ fn take_in_others(vault: &mut Vault, secrets: &mut dyn Secrets) -> Result<(), Fa
     Ok(())
 }
 
-fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Vault, Failure> {
-    if !Vault::exists(&home.vault) {
-        return Err(VaultError::Missing(home.vault.clone()).into());
-    }
-    open_vault(home, secrets)
-}
-
 /// Opens this device's store, if it is set up in the vault.
 fn device(home: &Home, vault: &Vault) -> Result<Option<DeviceStore>, Failure> {
     if !DeviceStore::exists(&home.device) {
@@ -105,22 +98,6 @@ fn device(home: &Home, vault: &Vault) -> Result<Option<DeviceStore>, Failure> {
         Ok(device) => Ok(Some(device)),
         // The vault of another device, on a stick perhaps.
         Err(DeviceError::OtherVault(_)) => Ok(None),
-        Err(DeviceError::Damaged(_)) if !vault.other_headers().is_empty() => {
-            Err(several_keys(vault))
-        }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The vault got new keys on two devices at once, and this device's store is sealed under the other.
-pub(super) fn several_keys(vault: &Vault) -> Failure {
-    let others = vault.other_headers();
-    let other = others
-        .iter()
-        .map(|other| other.path().display().to_string());
-    let other = other.collect::<Vec<_>>().join(", ");
-    Failure::new(format!(
-        "this device's keys are sealed under another key of the vault, that of {other}"
-    ))
-    .with_hint("Bring them together with: handfast-authenticator vault rekey; nothing is lost.")
 }

@@ -68,6 +68,38 @@ fn until_right<T>(
     last.map_or(Ok(None), Err)
 }
 
+/// Asks for a pass phrase until it is right; nothing if nobody types one.
+fn passphrase_until_right<T>(
+    secrets: &mut dyn Secrets,
+    question: &str,
+    mut open: impl FnMut(&Passphrase) -> Result<Typed<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    until_right(|wrong| {
+        let typed = secrets.ask(&format!("{wrong}{question}"));
+        match typed.filter(|typed| !typed.is_empty()) {
+            Some(typed) => open(&Passphrase::new(typed.as_str())),
+            None => Ok(Typed::Nobody),
+        }
+    })
+}
+
+/// Asks once more for what was chosen, as a mistyped one would lock its owner out.
+fn repeated<T>(
+    secrets: &mut dyn Secrets,
+    typed: &str,
+    chosen: Result<T, Failure>,
+    differ: impl FnOnce() -> Failure,
+) -> Typed<T> {
+    let chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(failure) => return Typed::Wrong(failure),
+    };
+    match secrets.ask("Once more: ") {
+        Some(again) if again.as_str() == typed => Typed::Right(chosen),
+        _ => Typed::Wrong(differ()),
+    }
+}
+
 fn secret_file(variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     let Some(path) = std::env::var_os(variable) else {
         return Ok(None);
@@ -111,8 +143,11 @@ pub fn pin_file() -> Result<Option<Zeroizing<String>>, Failure> {
     secret_file(PIN_FILE)
 }
 
-/// Opens a vault with its pass phrase. Wrong ones are counted.
+/// Opens a vault with its pass phrase, which nobody is asked for if there is none. Wrong ones are counted.
 pub(super) fn open_vault(home: &Home, secrets: &mut dyn Secrets) -> Result<Vault, Failure> {
+    if !Vault::exists(&home.vault) {
+        return Err(VaultError::Missing(home.vault.clone()).into());
+    }
     let none = || {
         Failure::usage("No pass phrase was given").with_hint(format!(
             "Type it, or name a file with it in {PASSPHRASE_FILE}."
@@ -193,17 +228,11 @@ pub(super) fn open_backup(
             };
         }
     }
-    let opened = until_right(|wrong| {
-        let question = format!("{wrong}Pass phrase of the backup: ");
-        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
-        let Some(typed) = typed else {
-            return Ok(Typed::Nobody);
-        };
-        match backup.open(&Passphrase::new(typed.as_str())) {
-            Ok(opened) => Ok(Typed::Right(opened)),
-            Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
-            Err(error) => Err(error.into()),
-        }
+    let question = "Pass phrase of the backup: ";
+    let opened = passphrase_until_right(secrets, question, |typed| match backup.open(typed) {
+        Ok(opened) => Ok(Typed::Right(opened)),
+        Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
+        Err(error) => Err(error.into()),
     })?;
     opened.ok_or_else(|| Failure::usage("No pass phrase of the backup was given"))
 }
@@ -236,17 +265,10 @@ pub(super) fn another_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);
         };
-        let passphrase = match long_enough(&typed) {
-            Ok(passphrase) => passphrase,
-            Err(failure) => return Ok(Typed::Wrong(failure)),
-        };
-        Ok(match secrets.ask("Once more: ") {
-            Some(again) if again == typed => Typed::Right(passphrase),
-            _ => Typed::Wrong(
-                Failure::usage("The two pass phrases are not the same")
-                    .with_hint("Try again; nothing was changed."),
-            ),
-        })
+        Ok(repeated(secrets, &typed, long_enough(&typed), || {
+            Failure::usage("The two pass phrases are not the same")
+                .with_hint("Try again; nothing was changed.")
+        }))
     })?;
     typed.ok_or_else(|| {
         Failure::usage("No new pass phrase was given").with_hint(format!(
@@ -282,16 +304,10 @@ pub fn new_pin(secrets: &mut dyn Secrets) -> Result<Option<Pin>, Failure> {
         if typed.is_empty() {
             return Ok(Typed::Right(None));
         }
-        let pin = match Pin::parse(&typed) {
-            Ok(pin) => pin,
-            Err(error) => return Ok(Typed::Wrong(error.into())),
-        };
-        Ok(match secrets.ask("Once more: ") {
-            Some(again) if again == typed => Typed::Right(Some(pin)),
-            _ => Typed::Wrong(
-                Failure::usage("The two PINs are not the same").with_hint("Try again."),
-            ),
-        })
+        let pin = Pin::parse(&typed).map(Some).map_err(Failure::from);
+        Ok(repeated(secrets, &typed, pin, || {
+            Failure::usage("The two PINs are not the same").with_hint("Try again.")
+        }))
     })?;
     Ok(typed.flatten())
 }

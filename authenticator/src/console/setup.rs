@@ -1,12 +1,12 @@
 //! Setting a device up in a vault, and unlocking it.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use handfast_proto::trust::DeviceName;
 use rand_core::OsRng;
 
 use super::Failure;
+use super::clock::unix_time;
 use super::secrets::{Secrets, new_passphrase, new_pin, open_vault};
 use crate::device::{DeviceError, DeviceStore, MachineId, Pin};
 use crate::engine::{Authenticator, printable};
@@ -129,8 +129,7 @@ pub(super) fn recorded(
 ) -> Result<Authenticator, Failure> {
     // The folder may be one that cannot be written now; all can be read as it is.
     let _ = vault.settle().and_then(|()| vault.reseal());
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = since.unwrap_or_default().as_secs();
+    let now = unix_time();
     vault.record_device(VaultDevice {
         id: device.id(),
         name: device.name().clone(),

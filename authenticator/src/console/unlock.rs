@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Failure;
-use super::renewal::several_keys;
 use super::secrets::{Secrets, open_vault, passphrase_file};
 use super::setup::recorded;
 use crate::device::{DeviceError, DeviceStore, MachineId};
@@ -110,12 +109,7 @@ pub fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Authenticator, Fai
         }
     };
     let vault = open_vault(home, secrets)?;
-    let device = match DeviceStore::open(&home.device, &vault, &machine) {
-        Err(DeviceError::Damaged(_)) if !vault.other_headers().is_empty() => {
-            return Err(several_keys(&vault));
-        }
-        opened => opened?,
-    };
+    let device = DeviceStore::open(&home.device, &vault, &machine)?;
     if let Some(UnlockError::KeyChanged) = why {
         let words = match renew(home, &vault, &machine) {
             Ok(()) => "From now on this device is unlocked as before.".to_owned(),
@@ -168,7 +162,9 @@ fn without_passphrase(home: &Home, machine: &MachineId) -> Result<Opened, Failur
     }
     let device = match DeviceStore::open(&home.device, &vault, machine) {
         Ok(device) => device,
-        Err(DeviceError::Damaged(_)) => return Ok(Opened::No(UnlockError::KeyChanged)),
+        Err(DeviceError::Damaged(_) | DeviceError::OtherKey(_)) => {
+            return Ok(Opened::No(UnlockError::KeyChanged));
+        }
         Err(error) => return Err(error.into()),
     };
     // A header of format 1 does not tell whose key this is; this device's own entry does.
@@ -299,14 +295,12 @@ fn place_of_key_file(home: &Home, path: &Path) -> Result<PathBuf, Failure> {
         return Err(unusable(std::io::ErrorKind::IsADirectory.into()));
     };
     let folder = fs::canonicalize(folder).map_err(unusable)?;
-    for kept in [&home.vault, &home.device] {
-        if fs::canonicalize(kept).is_ok_and(|kept| folder.starts_with(kept)) {
-            return Err(Failure::usage(format!(
-                "a key file in {} would lie beside what it opens",
-                kept.display()
-            ))
-            .with_hint("Give a place that is not always here, such as a USB stick."));
-        }
+    if let Some(kept) = home.holds(&folder) {
+        return Err(Failure::usage(format!(
+            "a key file in {} would lie beside what it opens",
+            kept.display()
+        ))
+        .with_hint("Give a place that is not always here, such as a USB stick."));
     }
     Ok(folder.join(name))
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{DeviceError, MachineId, at};
 use crate::disk::write_atomically;
+use crate::format::Format;
 use crate::locked::Locked;
 use crate::vault::Vault;
 
@@ -158,7 +159,7 @@ impl StoreFile {
             Some(content) => Ok((file, content)),
             None => {
                 let content = earlier.iter().find_map(|key| outer.unseal(key));
-                let content = content.ok_or_else(|| file.damaged())?;
+                let content = content.ok_or_else(|| file.sealed_by_another(vault))?;
                 Ok((
                     Self {
                         is_stale: true,
@@ -167,6 +168,19 @@ impl StoreFile {
                     content,
                 ))
             }
+        }
+    }
+
+    /// Why no key of the vault opens it.
+    fn sealed_by_another(&self, vault: &Vault) -> DeviceError {
+        let others = vault.other_headers();
+        let others: Vec<String> = others
+            .iter()
+            .map(|other| other.path().display().to_string())
+            .collect();
+        match others.is_empty() {
+            true => self.damaged(),
+            false => DeviceError::OtherKey(others.join(", ")),
         }
     }
 
@@ -262,13 +276,10 @@ impl Outer {
         let damaged = || DeviceError::Damaged(path.to_owned());
         let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
         let map = map.ok_or_else(damaged)?;
-        if map.int(1).and_then(Value::as_text) != Some(KIND) {
-            return Err(damaged());
-        }
-        match map.int(2).and_then(Value::as_u64) {
-            Some(1..=FORMAT) => {}
-            Some(newer) if newer > FORMAT => return Err(DeviceError::NewerFormat(newer)),
-            _ => return Err(damaged()),
+        match Format::of(&map, KIND, FORMAT) {
+            Format::Known(_) => {}
+            Format::Newer(newer) => return Err(DeviceError::NewerFormat(newer)),
+            Format::Foreign => return Err(damaged()),
         }
         Self::parts(&map).ok_or_else(damaged)
     }

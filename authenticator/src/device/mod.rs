@@ -60,6 +60,10 @@ pub enum DeviceError {
     /// It was copied here.
     #[error("the device store {} was made on another machine; device keys are never copied", .0.display())]
     OtherMachine(PathBuf),
+    /// It is sealed under the key of another header of the vault, which got new keys on two devices at
+    /// once; the header's file is named.
+    #[error("this device's keys are sealed under another key of the vault, that of {0}")]
+    OtherKey(String),
     /// It belongs to another vault.
     #[error("the device store {} belongs to another vault", .0.display())]
     OtherVault(PathBuf),

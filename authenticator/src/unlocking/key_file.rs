@@ -5,16 +5,18 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use handfast_proto::cbor::{Map, SecretMap, Value};
+use handfast_proto::cbor::{Map, SecretMap};
 use rand_core::CryptoRngCore;
 
-use super::{SecretId, UnlockError, UnlockSecret, at, read_small};
+use super::{SecretId, UnlockError, UnlockSecret, at};
+use crate::disk::{Unread, read_secret};
+use crate::format::Format;
 use crate::locked::Locked;
 
 const KIND: &str = "handfast-key-file";
 const FORMAT: u64 = 1;
 /// No key file is longer.
-const LONGEST: usize = 256;
+const LONGEST: u64 = 256;
 
 /// A key file's content.
 pub(crate) struct KeyFile {
@@ -57,25 +59,24 @@ impl KeyFile {
     /// Reads a key file. What is none is neither waited for nor read to its end.
     pub(crate) fn read(path: &Path) -> Result<Self, UnlockError> {
         let foreign = || UnlockError::KeyFileForeign(path.to_owned());
-        let content = read_small(path, LONGEST).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                UnlockError::KeyFileGone(path.to_owned())
-            }
-            io::ErrorKind::InvalidData => foreign(),
-            _ => at(path)(error),
+        let content = read_secret(path, LONGEST).map_err(|unread| match unread {
+            Unread::NoFile | Unread::TooLarge => foreign(),
+            Unread::Io(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    UnlockError::KeyFileGone(path.to_owned())
+                }
+                _ => at(path)(error),
+            },
         })?;
         let map = SecretMap::decode(&content).ok().flatten();
         let map = map.ok_or_else(foreign)?;
-        if map.int(1).and_then(Value::as_text) != Some(KIND) {
-            return Err(foreign());
-        }
-        match map.int(2).and_then(Value::as_u64) {
-            Some(FORMAT) => {}
-            Some(format) if format > FORMAT => {
+        match Format::of(&map, KIND, FORMAT) {
+            Format::Known(_) => {}
+            Format::Newer(format) => {
                 let path = path.to_owned();
                 return Err(UnlockError::NewerFormat { path, format });
             }
-            _ => return Err(foreign()),
+            Format::Foreign => return Err(foreign()),
         }
         Self::parts(&map).ok_or_else(foreign)
     }

@@ -7,14 +7,10 @@ mod keyring;
 mod record;
 mod tries;
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 pub(crate) use self::key_file::KeyFile;
 pub(crate) use self::record::{Record, Way};
@@ -90,25 +86,6 @@ impl UnlockError {
             self,
             Self::KeyFileGone(_) | Self::KeyringLocked | Self::NoKeyring(_)
         )
-    }
-}
-
-/// Reads a small file. What is no file, or longer, is invalid: it is neither waited for nor read to its end.
-fn read_small(path: &Path, longest: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default())
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    // With room to spare it never grows, which would leave a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(longest + 64));
-    let limit = u64::try_from(longest).unwrap_or(u64::MAX);
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    match bytes.len() > longest {
-        true => Err(io::ErrorKind::InvalidData.into()),
-        false => Ok(bytes),
     }
 }
 

@@ -17,16 +17,17 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{SecretId, UnlockError, UnlockSecret, at, read_small};
+use super::{SecretId, UnlockError, UnlockSecret, at};
 use crate::device::MachineId;
-use crate::disk::write_atomically;
+use crate::disk::{Unread, read_secret, write_atomically};
+use crate::format::Format;
 use crate::locked::Locked;
 
 const NAME: &str = "unlock.handfast";
 const KIND: &str = "handfast-unlock";
 const FORMAT: u64 = 1;
 /// Paths have at most 4096 bytes; no record is longer.
-const LONGEST: usize = 8 * 1024;
+const LONGEST: u64 = 8 * 1024;
 
 /// Where the secret is.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,27 +117,18 @@ impl Record {
     pub(crate) fn read(device: &Path) -> Result<Option<Self>, UnlockError> {
         let path = Self::path(device);
         let damaged = || UnlockError::Damaged(path.clone());
-        let bytes = match read_small(&path, LONGEST) {
+        let bytes = match read_secret(&path, LONGEST) {
             Ok(bytes) => bytes,
-            Err(error) => {
-                return match error.kind() {
-                    io::ErrorKind::NotFound => Ok(None),
-                    io::ErrorKind::InvalidData => Err(damaged()),
-                    _ => Err(at(&path)(error)),
-                };
-            }
+            Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(Unread::Io(error)) => return Err(at(&path)(error)),
+            Err(Unread::NoFile | Unread::TooLarge) => return Err(damaged()),
         };
         let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
         let map = map.ok_or_else(damaged)?;
-        if map.int(1).and_then(Value::as_text) != Some(KIND) {
-            return Err(damaged());
-        }
-        match map.int(2).and_then(Value::as_u64) {
-            Some(FORMAT) => {}
-            Some(format) if format > FORMAT => {
-                return Err(UnlockError::NewerFormat { path, format });
-            }
-            _ => return Err(damaged()),
+        match Format::of(&map, KIND, FORMAT) {
+            Format::Known(_) => {}
+            Format::Newer(format) => return Err(UnlockError::NewerFormat { path, format }),
+            Format::Foreign => return Err(damaged()),
         }
         Self::parts(&map, &path).map(Some).ok_or_else(damaged)
     }

@@ -9,14 +9,15 @@ use handfast_proto::cbor::{self, Map, Value};
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
-use super::{UnlockError, at, read_small};
-use crate::disk::{make_folder, write_atomically};
+use super::{UnlockError, at};
+use crate::disk::{make_folder, read_secret, write_atomically};
+use crate::format::Format;
 
 const NAME: &str = "tries.handfast";
 const KIND: &str = "handfast-tries";
 const FORMAT: u64 = 1;
 /// No such file is longer.
-const LONGEST: usize = 256;
+const LONGEST: u64 = 256;
 /// How many wrong pass phrases cost nothing but the time to stretch them.
 const FREE: u32 = 5;
 /// The longest wait between two tries.
@@ -178,9 +179,9 @@ impl Tries {
 
     /// What cannot be read counts for nothing: who can damage the file can remove it as well.
     fn read(&self) -> Option<Counted> {
-        let bytes = read_small(&self.path(), LONGEST).ok()?;
+        let bytes = read_secret(&self.path(), LONGEST).ok()?;
         let map = cbor::decode(&bytes).ok().and_then(Value::into_map)?;
-        if map.int(1)?.as_text()? != KIND || map.int(2)?.as_u64()? != FORMAT {
+        if Format::of(&map, KIND, FORMAT) != Format::Known(FORMAT) {
             return None;
         }
         Some(Counted {

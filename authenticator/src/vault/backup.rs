@@ -15,6 +15,7 @@ use super::keys::{Keys, VaultKey};
 use super::passkey::Passkey;
 use super::{HEADER, Vault, VaultError, at};
 use crate::disk::{self, Unread, write_atomically, write_new};
+use crate::format::Format;
 use crate::passphrase::{Passphrase, Stretching};
 
 const KIND: &str = "handfast-backup";
@@ -226,13 +227,10 @@ impl Backup {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, VaultError> {
         let map = cbor::decode(bytes).ok().and_then(Value::into_map);
         let map = map.ok_or(VaultError::BackupDamaged)?;
-        if map.int(1).and_then(Value::as_text) != Some(KIND) {
-            return Err(VaultError::BackupDamaged);
-        }
-        match map.int(2).and_then(Value::as_u64) {
-            Some(FORMAT) => {}
-            Some(newer) if newer > FORMAT => return Err(VaultError::NewerBackup(newer)),
-            _ => return Err(VaultError::BackupDamaged),
+        match Format::of(&map, KIND, FORMAT) {
+            Format::Known(_) => {}
+            Format::Newer(newer) => return Err(VaultError::NewerBackup(newer)),
+            Format::Foreign => return Err(VaultError::BackupDamaged),
         }
         let parts = || {
             Some((

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::VaultError;
 use super::keys::{KeyName, Keys, VaultKey};
+use crate::format::Format;
 use crate::passphrase::{Passphrase, Stretching};
 
 const KIND: &str = "handfast-vault";
@@ -127,20 +128,13 @@ impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, Wrapped), VaultError> {
         let map = cbor::decode(bytes).ok().and_then(Value::into_map);
         let map = map.ok_or(VaultError::HeaderDamaged)?;
-        if map.int(1).and_then(Value::as_text) != Some(KIND) {
-            return Err(VaultError::HeaderDamaged);
-        }
-        let format = map.int(2).and_then(Value::as_u64);
-        match format {
-            Some(1..=FORMAT) => {}
-            Some(newer) if newer > FORMAT => return Err(VaultError::NewerFormat(newer)),
-            _ => return Err(VaultError::HeaderDamaged),
-        }
-        let (header, wrapped) = match format {
-            Some(FORMAT) => Self::second(&map),
-            _ => Self::first(&map),
-        }
-        .ok_or(VaultError::HeaderDamaged)?;
+        let parts = match Format::of(&map, KIND, FORMAT) {
+            Format::Known(FORMAT) => Self::second(&map),
+            Format::Known(_) => Self::first(&map),
+            Format::Newer(newer) => return Err(VaultError::NewerFormat(newer)),
+            Format::Foreign => None,
+        };
+        let (header, wrapped) = parts.ok_or(VaultError::HeaderDamaged)?;
         Ok((header?, wrapped))
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use handfast_authenticator::console::date;
+
 const DAY: u64 = 24 * 60 * 60;
 
 /// Writes a time as `YYYYMMDD-HHMMSS`, in UTC.
@@ -10,31 +12,9 @@ pub(super) fn stamp(time: SystemTime) -> String {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    let (mut day, rest) = (seconds / DAY, seconds % DAY);
-    let mut year = 1970;
-    while day >= days_of(year) {
-        day -= days_of(year);
-        year += 1;
-    }
-    let february = if days_of(year) == 366 { 29 } else { 28 };
-    let mut month = 1;
-    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if day < days {
-            break;
-        }
-        day -= days;
-        month += 1;
-    }
+    let ((year, month, day), rest) = (date(seconds), seconds % DAY);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!(
-        "{year:04}{month:02}{:02}-{hour:02}{minute:02}{second:02}",
-        day + 1
-    )
-}
-
-fn days_of(year: u64) -> u64 {
-    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    if leap { 366 } else { 365 }
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::io::{IsTerminal as _, stdout};
 
-use super::{Export, counted, document, now, tell};
+use super::{Export, counted, document, tell};
 use handfast_proto::extension::cred_protect::Protection;
 
 use crate::cli::told;
-use crate::console::{self, Failure, Secrets};
+use crate::console::{self, Failure, Secrets, unix_time};
 use crate::exchange::sealed::{SealError, Work, seal_for, seal_under};
 use crate::exchange::{LARGEST, write};
 use crate::home::Home;
@@ -49,7 +49,7 @@ pub(super) fn export(
         Failure::new(format!("The document could not be made: {why}"))
             .with_hint("Export fewer sites at a time, with --site.")
     };
-    let bytes = write(vault.id(), &passkeys, now()).map_err(|error| fewer(&error))?;
+    let bytes = write(vault.id(), &passkeys, unix_time()).map_err(|error| fewer(&error))?;
     if bytes.len() > LARGEST {
         return Err(fewer(&"it would be larger than 64 MiB"));
     }

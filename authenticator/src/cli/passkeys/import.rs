@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::one::described;
-use super::{Import, OnConflict, ask, counted, document, is_yes, now, tell};
+use super::{Import, OnConflict, ask, counted, document, is_yes, tell};
 use crate::cli::{AtTerminal, print, told};
-use crate::console::{self, Failure};
+use crate::console::{self, Failure, unix_time};
 use crate::engine::printable;
 use crate::exchange::plan::{Choice, Fate, Plan, Question, Step};
 use crate::exchange::{Document, plan};
@@ -17,7 +17,7 @@ use crate::phone::{Input, Voice};
 pub(super) fn import(home: &Home, options: &Import, input: &Mutex<Input>) -> Result<(), Failure> {
     let mut secrets = AtTerminal(input, Voice::Words);
     let bytes = document::read(&options.from, options.identity.as_deref(), &mut secrets)?;
-    let now = now();
+    let now = unix_time();
     let document =
         Document::parse(&bytes, now).map_err(|error| document::unusable(&options.from, &error))?;
     drop(bytes);

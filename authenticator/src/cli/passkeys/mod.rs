@@ -8,7 +8,6 @@ mod one;
 use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::SystemTime;
 
 use clap::{Args, Subcommand, ValueEnum};
 use handfast_proto::ids::RpId;
@@ -193,10 +192,4 @@ fn counted(count: usize, one: &str, more: &str) -> String {
         1 => format!("1 {one}"),
         count => format!("{count} {more}"),
     }
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }

@@ -10,8 +10,8 @@ use handfast_proto::ids::CredentialId;
 use rand_core::OsRng;
 use serde_json::{Value, json};
 
-use super::{Which, ask, is_yes, now, tell};
-use crate::console::{Failure, code};
+use super::{Which, ask, is_yes, tell};
+use crate::console::{Failure, code, date, unix_time};
 use crate::engine::{Authenticator, printable};
 use crate::phone::Input;
 use crate::vault::{Passkey, Vault};
@@ -170,7 +170,7 @@ pub(super) fn rename(
     display_name: Option<&str>,
 ) -> Result<(), Failure> {
     let id = only(vault, which)?.credential_id.clone();
-    vault.rename(&id, user_name, display_name, now())?;
+    vault.rename(&id, user_name, display_name, unix_time())?;
     tell("The passkey has its new name. The site is not told of it.");
     Ok(())
 }
@@ -198,39 +198,19 @@ pub(super) fn delete(
                 .with_code(code::REFUSED));
         }
     }
-    authenticator.delete(&[id], &mut OsRng, now())?;
+    authenticator.delete(&[id], &mut OsRng, unix_time())?;
     tell("The passkey is deleted. The site does not know: remove it there too.");
     Ok(())
 }
 
 /// The day of a time in seconds since 1970, in UTC.
 fn day(seconds: u64) -> String {
-    let (mut year, mut days) = (1970_u64, seconds / (24 * 60 * 60));
     // Of a time that nobody lives to see only the number means anything.
-    if days > 400 * 366 {
+    if seconds / (24 * 60 * 60) > 400 * 366 {
         return format!("{seconds} seconds after 1970");
     }
-    let is_leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", days + 1)
+    let (year, month, day) = date(seconds);
+    format!("{year}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]

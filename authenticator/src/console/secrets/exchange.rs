@@ -66,19 +66,17 @@ fn confirm_by_pin(
 
 fn confirm_by_passphrase(home: &Home, secrets: &mut dyn Secrets) -> Result<(), Failure> {
     let tries = Tries::of(&home.device);
-    let open = |given: &str| counted(&tries, &home.vault, &Passphrase::new(given));
     if let Some(given) = secret_file(PASSPHRASE_FILE)? {
-        return Ok(open(&given).map(drop)?);
+        let given = Passphrase::new(given.as_str());
+        return Ok(counted(&tries, &home.vault, &given).map(drop)?);
     }
-    let confirmed = until_right(|wrong| {
-        let question = format!("{wrong}Pass phrase of the vault, once more: ");
-        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
-        Ok(match typed.map(|typed| open(&typed)) {
-            Some(Ok(_)) => Typed::Right(()),
-            Some(Err(Locked::Wrong(failure))) => Typed::Wrong(failure),
-            Some(Err(Locked::Other(failure))) => return Err(failure),
-            None => Typed::Nobody,
-        })
+    let question = "Pass phrase of the vault, once more: ";
+    let confirmed = passphrase_until_right(secrets, question, |typed| {
+        match counted(&tries, &home.vault, typed) {
+            Ok(_) => Ok(Typed::Right(())),
+            Err(Locked::Wrong(failure)) => Ok(Typed::Wrong(failure)),
+            Err(Locked::Other(failure)) => Err(failure),
+        }
     })?;
     confirmed.ok_or_else(|| {
         Failure::usage("No pass phrase was given, and without it nothing leaves the vault")
@@ -104,17 +102,10 @@ pub(crate) fn new_document_passphrase(secrets: &mut dyn Secrets) -> Result<Passp
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);
         };
-        let passphrase = match long_enough(&typed) {
-            Ok(passphrase) => passphrase,
-            Err(short) => return Ok(Typed::Wrong(short)),
-        };
-        Ok(match secrets.ask("Once more: ") {
-            Some(again) if again == typed => Typed::Right(passphrase),
-            _ => Typed::Wrong(
-                Failure::usage("The two pass phrases are not the same")
-                    .with_hint("Try again; nothing was exported."),
-            ),
-        })
+        Ok(repeated(secrets, &typed, long_enough(&typed), || {
+            Failure::usage("The two pass phrases are not the same")
+                .with_hint("Try again; nothing was exported.")
+        }))
     })?;
     typed.ok_or_else(no_document_passphrase)
 }
@@ -136,14 +127,8 @@ pub(crate) fn document_passphrase<T>(
     if let Some(given) = secret_file(EXPORT_PASSPHRASE_FILE)? {
         return open(&Passphrase::new(given.as_str()))?.ok_or_else(wrong);
     }
-    let opened = until_right(|before| {
-        let question = format!("{before}Pass phrase of the document: ");
-        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
-        let Some(typed) = typed else {
-            return Ok(Typed::Nobody);
-        };
-        let opened = open(&Passphrase::new(typed.as_str()))?;
-        Ok(opened.map_or_else(|| Typed::Wrong(wrong()), Typed::Right))
+    let opened = passphrase_until_right(secrets, "Pass phrase of the document: ", |typed| {
+        Ok(open(typed)?.map_or_else(|| Typed::Wrong(wrong()), Typed::Right))
     })?;
     opened.ok_or_else(no_document_passphrase)
 }
