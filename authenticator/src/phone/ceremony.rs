@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use handfast_proto::Now;
 use handfast_proto::hybrid::qr::ScannedInvitation;
@@ -20,13 +20,13 @@ use handfast_transport::relay::{OpenError, RelayUrl, open_new};
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
 use serde_json::json;
-use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use super::person::{Asking, Voice};
-use crate::console::channel_name;
+use super::serve_error::ServeError;
+use crate::console::{channel_name, unix_time};
 use crate::engine::{Authenticator, Computer, Conclusion, Context, Reply, Session};
 
 /// The relay that this phone uses.
@@ -39,30 +39,6 @@ pub(crate) struct Relay {
 
 /// What an advert names that has to name a relay, if there is none.
 const NO_RELAY: TunnelDomain = TunnelDomain(u16::MAX);
-
-/// Why a ceremony did not end well.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub(crate) enum ServeError {
-    /// The protocol.
-    #[error(transparent)]
-    Ceremony(#[from] CeremonyError),
-    /// The Bluetooth connection.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The relay.
-    #[error(transparent)]
-    Relay(#[from] OpenError),
-    /// The radio.
-    #[error(transparent)]
-    Radio(#[from] RadioError),
-    /// The code cannot be answered.
-    #[error(transparent)]
-    Unanswerable(#[from] Unanswerable),
-    /// The engine's thread ended in the middle.
-    #[error("the authenticator stopped in the middle of an answer")]
-    Stopped,
-}
 
 /// A phone that is ready for ceremonies.
 pub(crate) struct Phone {
@@ -494,9 +470,8 @@ async fn frame(channel: Option<&mut Channel>) -> Result<Vec<u8>, ChannelEnd> {
 }
 
 fn now(begin: Instant) -> Now {
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Now {
         monotonic: begin.elapsed(),
-        unix: unix.unwrap_or_default().as_secs(),
+        unix: unix_time(),
     }
 }

@@ -10,11 +10,12 @@ mod outside;
 mod person;
 mod picture;
 mod reader;
+mod serve_error;
 mod verify;
 
 #[cfg(feature = "camera")]
 pub(crate) use camera::be_watcher;
-pub(crate) use ceremony::{Phone, Relay, ServeError};
+pub(crate) use ceremony::{Phone, Relay};
 pub(crate) use input::{Input, Typed};
 pub(crate) use notice::Desktop;
 pub(crate) use outside::{OutsideError, ask};
@@ -22,3 +23,4 @@ pub(crate) use person::{Approval, Asking, Voice};
 pub(crate) use reader::{LARGEST_FILE, PictureError, be_reader, read_file, read_picture};
 #[cfg(feature = "camera")]
 pub(crate) use reader::{the_one, this_program};
+pub(crate) use serve_error::ServeError;
