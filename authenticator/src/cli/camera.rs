@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::serving::Serving;
 use crate::console::{Failure, code};
-use crate::phone::{Input, Typed, the_one, this_program};
+use crate::phone::{Answer, Input, Typed, the_one, this_program};
 
 /// The hidden command by which this program looks.
 pub(super) const COMMAND: &str = "read-camera";
@@ -67,18 +67,10 @@ pub(super) fn look(
     }
     wait(serving.patience(), &over, input)?;
     let words = heard.try_recv().unwrap_or_default();
-    let codes = words["codes"].as_array().map(|codes| codes.iter());
-    match codes {
-        Some(codes) => {
-            let codes = codes.filter_map(|code| code.as_str().map(str::to_owned));
-            Ok(the_one(codes.collect(), "front of the camera".to_owned())?)
-        }
-        None => Err(unusable(
-            words["unreadable"]
-                .as_str()
-                .unwrap_or("the camera gives no pictures")
-                .to_owned(),
-        )),
+    match Answer::of(&words) {
+        Some(Answer::Codes(codes)) => Ok(the_one(codes, "front of the camera".to_owned())?),
+        Some(Answer::Unreadable(why)) => Err(unusable(why)),
+        None => Err(unusable("the camera gives no pictures".to_owned())),
     }
 }
 

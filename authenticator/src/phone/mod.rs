@@ -20,7 +20,7 @@ pub(crate) use input::{Input, Typed};
 pub(crate) use notice::Desktop;
 pub(crate) use outside::{OutsideError, ask};
 pub(crate) use person::{Approval, Asking, Voice};
-pub(crate) use reader::{LARGEST_FILE, PictureError, be_reader, read_file, read_picture};
 #[cfg(feature = "camera")]
-pub(crate) use reader::{the_one, this_program};
+pub(crate) use reader::{Answer, the_one, this_program};
+pub(crate) use reader::{LARGEST_FILE, PictureError, be_reader, read_file, read_picture};
 pub(crate) use serve_error::ServeError;

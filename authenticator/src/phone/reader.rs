@@ -105,16 +105,20 @@ pub(crate) fn this_program(hidden: &str) -> Command {
     command
 }
 
-/// What the reading process says.
+/// What a process says that reads a picture, or looks through a camera.
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub(crate) enum Answer {
     Codes(Vec<String>),
     Unreadable(String),
 }
 
 impl Answer {
     fn parse(said: &[u8]) -> Option<Self> {
-        let said: Value = serde_json::from_slice(said).ok()?;
+        Self::of(&serde_json::from_slice(said).ok()?)
+    }
+
+    /// Reads what it says; nothing if that is neither codes nor why there are none.
+    pub(crate) fn of(said: &Value) -> Option<Self> {
         if let Some(reason) = said["unreadable"].as_str() {
             return Some(Self::Unreadable(reason.to_owned()));
         }
