@@ -12,6 +12,7 @@ pub mod bluez;
 mod daemon;
 pub mod keyring;
 pub mod notifications;
+pub mod terminal;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -45,13 +46,29 @@ pub fn programs() -> Programs {
             .expect("a profile's folder is in the target folder");
         let mut build = Command::new(option_env!("CARGO").unwrap_or("cargo"));
         build
-            .args(["build", "--quiet", "--workspace", "--bins", "--target-dir"])
+            // With the tests, as a crate has other features then: else half of all would be built once more.
+            .args(["build", "--quiet", "--workspace", "--bins", "--tests"])
+            .arg("--target-dir")
             .arg(target);
         if folder
             .file_name()
             .is_some_and(|profile| profile == "release")
         {
             build.arg("--release");
+        }
+        // What cargo tells this test of itself: build scripts look at it, and would run once more for that.
+        let own = [
+            "CARGO_MANIFEST_",
+            "CARGO_PKG_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "OUT_DIR",
+        ];
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if own.iter().any(|own| name.starts_with(own)) {
+                build.env_remove(&*name);
+            }
         }
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         let built = build.status().expect("cargo runs");
