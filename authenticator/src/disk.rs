@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rand_core::{OsRng, RngCore};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 use zeroize::Zeroizing;
 
 /// Unfinished files begin with this; readers pass them over, and so does a file sync that leaves
@@ -60,12 +60,30 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     publish(path, bytes, |unfinished| {
         step(Step::Link)?;
-        fs::hard_link(unfinished, path)?;
-        // It is passed over by every reader, should it stay.
-        let _ = remove(unfinished);
-        Ok(())
+        match fs::hard_link(unfinished, path) {
+            // As on a stick with FAT.
+            Err(error) if knows_no_links(&error) => rename_new(unfinished, path),
+            linked => {
+                linked?;
+                // It is passed over by every reader, should it stay.
+                let _ = remove(unfinished);
+                Ok(())
+            }
+        }
     })?;
     sync_folder(folder_of(path)?)
+}
+
+/// Whether a file system refused a link because it has none.
+fn knows_no_links(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let refusals = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK];
+    Errno::from_io_error(error).is_some_and(|error| refusals.contains(&error))
+}
+
+/// Moves a file to where none is. Not every file system can, but those that know no links.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
 }
 
 /// Moves a file into another's place, durably.
@@ -184,7 +202,6 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
 
 /// Reads a small file that its owner named, as that of a stick, or put in a folder of his own. It may be a
 /// link; what is no file is not waited for. It may hold a secret, of which no copy is left behind.
-#[cfg(feature = "console")]
 pub(crate) fn read_secret(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, Unread> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = rustix::fs::open(path, flags, Mode::empty());
@@ -230,4 +247,26 @@ pub(crate) fn is_hidden(path: &Path) -> bool {
 pub(crate) fn is_unfinished(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_are_no_links_a_new_file_still_takes_no_others_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two, place] = ["one", "two", "place"].map(|name| folder.path().join(name));
+        fs::write(&one, "1").unwrap();
+        fs::write(&two, "2").unwrap();
+        rename_new(&one, &place).unwrap();
+        let refused = rename_new(&two, &place).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!knows_no_links(&refused));
+        assert_eq!(fs::read(&place).unwrap(), b"1");
+        assert_eq!(fs::read(&two).unwrap(), b"2");
+        assert!(!one.exists());
+        let none = io::Error::from(rustix::io::Errno::PERM);
+        assert!(knows_no_links(&none));
+    }
 }

@@ -46,6 +46,7 @@ impl Home {
     }
 
     /// Returns which of the folders another one is in, if it is in one.
+    #[cfg(feature = "console")]
     pub(crate) fn holds(&self, folder: &Path) -> Option<&Path> {
         let folder = folder.canonicalize().ok()?;
         let kept = [&self.vault, &self.device].into_iter();

@@ -58,7 +58,7 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
         let line = match (desk.next)(patience) {
             Typed::Line(line) => line,
             Typed::TimedOut => {
-                lock(phone, voice);
+                lock(phone, voice, Why::Idle);
                 continue;
             }
             _ => return,
@@ -66,6 +66,11 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
         let line = line.trim();
         if line.is_empty() {
             continue;
+        }
+        // Nothing more is to be sealed under a key that may have leaked.
+        let is_superseded = |it: &Authenticator| it.vault.is_superseded();
+        if phone.authenticator.as_ref().is_some_and(is_superseded) {
+            lock(phone, voice, Why::Changed);
         }
         let answered = match phone.authenticator {
             Some(_) => Ok(()),
@@ -77,14 +82,29 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
     }
 }
 
+/// Why a device locks itself.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    Changed,
+    Idle,
+}
+
 /// Drops vault and device store; all keys in them are wiped with that.
-fn lock(phone: &mut Phone, voice: Voice) {
-    if phone.authenticator.take().is_some() {
-        voice.say(
-            "Locked, as no code came for a while. The next one asks to unlock.",
-            json!({"event": "locked"}),
-        );
+fn lock(phone: &mut Phone, voice: Voice, why: Why) {
+    if phone.authenticator.take().is_none() {
+        return;
     }
+    let (words, why) = match why {
+        Why::Changed => (
+            "Locked, as the vault has another pass phrase or key now, from another device or program.",
+            "changed",
+        ),
+        Why::Idle => (
+            "Locked, as no code came for a while. The next one asks to unlock.",
+            "idle",
+        ),
+    };
+    voice.say(words, json!({"event": "locked", "why": why}));
 }
 
 fn unlock(

@@ -10,10 +10,13 @@ use std::time::{Duration, SystemTime};
 use super::passkey::Passkey;
 use super::sealed::{Fault, Kind, Opened};
 use super::{Vault, VaultDevice, VaultError, at};
-use crate::disk::{self, Unread, is_hidden};
+use crate::disk::{self, Unread, is_hidden, is_unfinished, remove};
 
 /// No file but the header has more bytes.
 pub(super) const LARGEST: u64 = 256 * 1024;
+
+/// What nobody finished is nobody's work any more once it is this old.
+const LEFT_ALONE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A folder's time of change is trusted to tell every change once it is this old.
 const GRAIN: Duration = Duration::from_secs(2);
@@ -72,6 +75,8 @@ impl Vault {
                 let path = entry.map_err(at(&folder))?.path();
                 if !is_hidden(&path) {
                     self.look_at(kind, path);
+                } else if is_unfinished(&path) {
+                    self.unfinished.insert(path);
                 }
             }
             if kind == Kind::Group {
@@ -87,6 +92,17 @@ impl Vault {
         self.damaged
             .retain(|path, _| path.symlink_metadata().is_ok());
         Ok(())
+    }
+
+    /// Removes what crashes left among the files. That costs nothing but its room, so it need not work.
+    pub(super) fn tidy_up(&mut self) {
+        for path in std::mem::take(&mut self.unfinished) {
+            let modified = fs::symlink_metadata(&path).and_then(|it| it.modified());
+            let age = modified.ok().and_then(|at| at.elapsed().ok());
+            if age.is_some_and(|age| age > LEFT_ALONE) {
+                let _ = remove(&path);
+            }
+        }
     }
 
     /// What vanished may come back as it was, and is to be read then.

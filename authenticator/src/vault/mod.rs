@@ -9,7 +9,6 @@ pub(crate) mod fuzzing;
 mod group;
 mod header;
 mod headers;
-#[cfg(feature = "exchange")]
 mod import;
 mod keys;
 mod passkey;
@@ -17,7 +16,7 @@ mod renewal;
 mod sealed;
 mod store;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +33,7 @@ pub use renewal::AnotherHeader;
 
 use self::folder::Looked;
 use self::header::Header;
-use self::headers::{Headers, Unlocked};
+use self::headers::{Found, Headers, Unlocked};
 use self::keys::{Keys, VaultKey};
 use self::sealed::{Files, Kind};
 use crate::disk::{random_name, write_atomically, write_new};
@@ -152,6 +151,8 @@ pub struct Vault {
     group: BTreeMap<PathBuf, (u64, Vec<u8>)>,
     group_version: u64,
     damaged: BTreeMap<PathBuf, &'static str>,
+    /// What nobody finished.
+    unfinished: BTreeSet<PathBuf>,
 }
 
 impl Vault {
@@ -248,6 +249,7 @@ impl Vault {
             group: BTreeMap::new(),
             group_version: 0,
             damaged: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
         };
         vault.refresh()?;
         Ok(vault)
@@ -291,6 +293,19 @@ impl Vault {
     #[cfg(feature = "console")]
     pub(crate) fn key(&self) -> &[u8; 32] {
         self.keys.newest().bytes()
+    }
+
+    /// Returns whether the folder has a newer header: another device, or another program, changed the pass
+    /// phrase or the key.
+    pub fn is_superseded(&self) -> bool {
+        let headers = Headers::find(&self.folder);
+        let headers = headers
+            .ok()
+            .filter(|headers| headers.are_of(self.header.id));
+        headers.is_some_and(|headers| {
+            let newer = |found: &Found| found.header.revision() > self.header.revision();
+            headers.all().iter().any(newer)
+        })
     }
 
     /// Returns how often the header was written: with the vault, with each change of its pass phrase,

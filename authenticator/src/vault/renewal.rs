@@ -225,6 +225,7 @@ impl Vault {
     ///
     /// [`VaultError`].
     pub fn settle(&mut self) -> Result<(), VaultError> {
+        self.tidy_up();
         let _lock = lock(&self.folder);
         let headers = Headers::find(&self.folder)?;
         let usual = self.folder.join(HEADER);

@@ -26,6 +26,22 @@ fn an_old_header_is_refused_by_a_device_that_saw_the_newer_one() {
 }
 
 #[test]
+fn an_open_vault_sees_that_its_header_is_not_the_newest_any_more() {
+    let phone = Device::first();
+    let [behind, mut vault] = [phone.open("first"), phone.open("first")];
+    assert!(!behind.is_superseded());
+    change(&mut vault, "second");
+    assert!(behind.is_superseded() && !vault.is_superseded());
+    // Another vault's header is none of its own, and neither is none at all.
+    let other = Device::first();
+    change(&mut other.open("first"), "third");
+    fs::copy(other.header(), phone.header()).unwrap();
+    assert!(!behind.is_superseded());
+    fs::remove_file(phone.header()).unwrap();
+    assert!(!behind.is_superseded());
+}
+
+#[test]
 fn the_old_pass_phrase_is_told_that_it_was_changed_while_an_old_header_is_about() {
     let phone = Device::first();
     let copied = phone

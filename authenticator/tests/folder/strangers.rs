@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 
@@ -169,4 +169,28 @@ fn a_damaged_header_is_no_end_while_a_conflict_copy_is_whole() {
         Err(VaultError::HeaderDamaged)
     ));
     assert!(Vault::exists(&phone.vault()));
+}
+
+#[test]
+fn what_a_crash_left_is_removed_when_it_is_nobodys_work_any_more() {
+    let phone = Device::first();
+    phone.open("first").store(passkey(1, "ana", 1)).unwrap();
+    let folder = phone.vault().join("passkeys");
+    let [old, new, foreign] = [".handfast-old", ".handfast-new", ".foreign"].map(|name| {
+        let path = folder.join(name);
+        fs::write(&path, b"half").unwrap();
+        path
+    });
+    let days_ago = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
+    for path in [&old, &foreign] {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(days_ago).unwrap();
+    }
+    let mut vault = phone.open("first");
+    vault.settle().unwrap();
+    assert!(!old.exists());
+    assert!(new.exists(), "another program may be writing it");
+    assert!(foreign.exists());
+    assert_eq!(usable(&vault), [1]);
+    assert_eq!(damaged(&vault), []);
 }

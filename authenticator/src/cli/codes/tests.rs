@@ -1,11 +1,14 @@
 use std::cell::RefCell;
 
 use handfast_transport::radio::Radio;
+use rand_core::OsRng;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::console::{self, Secrets};
 use crate::home::Home;
+use crate::passphrase::{Passphrase, Stretching};
+use crate::vault::Vault;
 
 /// A person who knows the pass phrase and wants no PIN.
 struct Owner;
@@ -85,6 +88,48 @@ fn a_device_that_is_left_alone_has_no_vault_in_memory_and_the_next_code_unlocks_
             "waits Some(900s)",
             "answers third",
             "waits Some(900s)",
+        ]
+    );
+}
+
+#[test]
+fn a_vault_that_another_device_gave_another_pass_phrase_is_unlocked_with_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, mut phone) = phone(&folder);
+    let words = Passphrase::new("copper lantern orbit");
+    let mut elsewhere = Vault::open(&home.vault, &words).unwrap();
+    let mut coming = vec![line("third"), line("second"), line("first")];
+    let told = RefCell::new(Vec::new());
+    let desk = Desk {
+        voice: Voice::Words,
+        lock_after: parse_minutes("15").unwrap(),
+        next: &mut |_| coming.pop().unwrap_or(Typed::End),
+        unlock: &mut || {
+            told.borrow_mut().push("unlocks".to_owned());
+            console::open(&home, &mut Owner)
+        },
+        answer: &mut |phone, line| {
+            told.borrow_mut().push(format!("answers {line}"));
+            let key = |vault: &Vault| vault.danger_vault_key();
+            let ours = phone.authenticator.as_ref().map(|it| key(&it.vault));
+            assert_eq!(ours, Some(key(&elsewhere)));
+            if line == "first" {
+                elsewhere
+                    .rekey(&words, Stretching::LEAST, &mut OsRng)
+                    .unwrap();
+            }
+            Ok(())
+        },
+    };
+    answer_all(&mut phone, desk);
+    let told = told.into_inner();
+    assert_eq!(
+        told,
+        [
+            "answers first",
+            "unlocks",
+            "answers second",
+            "answers third"
         ]
     );
 }

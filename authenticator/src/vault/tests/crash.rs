@@ -240,6 +240,25 @@ fn a_rekey_that_is_cut_off_anywhere_goes_on_at_the_next_opening() {
 }
 
 #[test]
+fn one_file_that_cannot_be_sealed_anew_leaves_no_other_under_the_old_key() {
+    let folder = prepared([]);
+    let mut behind = open(folder.path(), &old());
+    let mut vault = open(folder.path(), &old());
+    vault.rekey(&new(), Stretching::LEAST, &mut OsRng).unwrap();
+    // A device that has not heard of it goes on for a while.
+    for (id, user) in [(1, "ana"), (2, "bob"), (3, "eve")] {
+        behind.store(passkey(id, user, 1)).unwrap();
+    }
+    vault.refresh().unwrap();
+    assert_eq!(vault.stale(), 3);
+    let (resealed, reached) = with_cut(0, Cut::Once, || vault.reseal());
+    assert!(reached && resealed.is_err(), "{resealed:?}");
+    assert_eq!(vault.stale(), 1);
+    assert_eq!(vault.reseal().unwrap(), 1);
+    assert_eq!(usable(&open(folder.path(), &new())), [1, 2, 3]);
+}
+
+#[test]
 fn settling_headers_that_is_cut_off_leaves_the_one_that_counts() {
     let folder = prepared([passkey(1, "ana", 1)]);
     let vault = folder.path().join("vault");
