@@ -6,8 +6,15 @@ use handfast_proto::ids::{IdError, RpId};
 use thiserror::Error;
 use url::{Host, Url};
 
-/// The one name of one label that has an RP ID: sites are tried out there.
+/// The one name of one label that has an RP ID: sites are tried out there, and under names of their own
+/// below it, which are this computer as well (RFC 6761 §6.3).
 const LOCALHOST: &str = "localhost";
+
+/// Returns whether a name is always this computer.
+fn is_local(domain: &RpId) -> bool {
+    let before = domain.as_str().strip_suffix(LOCALHOST);
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
 
 /// Why an origin may not use an RP ID.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -27,7 +34,7 @@ pub enum OriginError {
         "the RP ID {0} is a public suffix: it belongs to nobody, and anybody can have a site there"
     )]
     PublicSuffix(RpId),
-    /// `http` is for `localhost` only.
+    /// `http` is for `localhost` and names below it only.
     #[error("{0} is not secure: only https, or http://localhost")]
     Insecure(String),
     /// The RP ID is not the origin's domain or a suffix of it.
@@ -40,7 +47,8 @@ pub enum OriginError {
     },
 }
 
-/// A secure origin with a name: `https://HOST[:PORT]`, or `http://localhost[:PORT]`.
+/// A secure origin with a name: `https://HOST[:PORT]`, or `http://localhost[:PORT]`, or the same with a
+/// name below `localhost`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     text: String,
@@ -76,7 +84,7 @@ impl Origin {
         };
         match url.scheme() {
             "https" => {}
-            "http" if domain.as_str() == LOCALHOST => {}
+            "http" if is_local(&domain) => {}
             "http" => return Err(OriginError::Insecure(text.to_owned())),
             _ => return Err(malformed()),
         }
@@ -89,6 +97,14 @@ impl Origin {
     /// Returns the origin as client data name it.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the address to connect to instead, for a name below `localhost` that no certificate stands
+    /// behind: nobody else is asked where that is.
+    pub(crate) fn here(&self) -> Option<String> {
+        let rest = self.text.strip_prefix("http://")?;
+        let rest = rest.strip_prefix(self.domain.as_str())?;
+        is_local(&self.domain).then(|| format!("http://{LOCALHOST}{rest}"))
     }
 
     /// Returns the RP ID to use: the wanted one, which must be the origin's own domain or a suffix of

@@ -152,11 +152,16 @@ impl Site {
             site: site.to_owned(),
             reason: error.to_string(),
         };
+        let here = self.origin.here();
         let mut request = self
             .agent
-            .post(format!("{site}/api/{path}"))
+            .post(format!("{}/api/{path}", here.as_deref().unwrap_or(site)))
             .header("Origin", site)
             .header("Accept", "application/json");
+        if here.is_some() {
+            let host = site.split_once("://").map_or(site, |(_, host)| host);
+            request = request.header("Host", host);
+        }
         if let Some(session) = &self.session {
             request = request.header("Cookie", session);
         }

@@ -24,10 +24,12 @@ struct Arguments {
     /// The address to listen on; port 0 takes a free one. The address in use is printed.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// The site's RP ID.
+    /// The site's RP ID. Several sites can be tried out on one computer as localhost, NAME.localhost and so
+    /// on.
     #[arg(long, default_value = "localhost", value_name = "NAME")]
     rp_id: String,
-    /// An origin that the site is reached by; http://localhost:PORT if none is given.
+    /// An origin that the site is reached by; http://RP_ID:PORT if none is given, for localhost and names
+    /// below it.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
     /// The SQLite file to keep accounts in; without it they end with the process.
@@ -66,6 +68,13 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             2,
         )
     })?;
+    if arguments.origin.is_empty() && !is_local(&rp_id) {
+        let what = format!(
+            "--rp-id {rp_id} is a name that this site may be reached by in several ways.\nSay by which, as with: \
+             --origin https://{rp_id}"
+        );
+        return Err((what, 2));
+    }
     let store = match &arguments.data {
         Some(path) => SqliteStore::open(path),
         None => SqliteStore::in_memory(),
@@ -95,7 +104,10 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             .await
             .map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        let local = format!("http://localhost:{port}");
+        let local = match is_local(&rp_id) {
+            true => format!("http://{rp_id}:{port}"),
+            false => format!("http://localhost:{port}"),
+        };
         let origins = match arguments.origin {
             origins if origins.is_empty() => vec![local.clone()],
             origins => origins,
@@ -112,6 +124,15 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
     })
+}
+
+/// Returns whether a name is always this computer (RFC 6761 §6.3).
+fn is_local(rp_id: &RpId) -> bool {
+    rp_id
+        .as_str()
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last == "localhost")
 }
 
 /// Tells who runs the site. One-time codes go to standard output too: here that stands for the way

@@ -150,7 +150,17 @@ fn plain_http_and_names_of_one_label_are_for_this_machine_only() {
         ("https://localhost:8443", None, Use("localhost")),
         ("http://LOCALHOST", None, Use("localhost")),
         ("http://localhost", Some("example.org"), Unrelated),
-        ("http://a.localhost", None, Insecure),
+        ("http://a.localhost", None, Use("a.localhost")),
+        (
+            "http://a.b.localhost:8080",
+            Some("b.localhost"),
+            Use("b.localhost"),
+        ),
+        ("http://a.localhost", Some("localhost"), PublicSuffix),
+        ("http://a.localhost", Some("b.localhost"), Unrelated),
+        ("http://localhost", Some("a.localhost"), Unrelated),
+        ("http://alocalhost", None, Insecure),
+        ("http://.localhost", None, Malformed),
         ("http://localhost.example", None, Insecure),
         ("http://example.org", None, Insecure),
         ("https://a.localhost", Some("localhost"), PublicSuffix),
@@ -220,5 +230,19 @@ fn client_data_get_the_origin_with_its_port_unless_that_is_the_schemes_own() {
         ("https://bücher.example", "https://xn--bcher-kva.example"),
     ] {
         assert_eq!(Origin::parse(text).unwrap().as_str(), serialized, "{text}");
+    }
+}
+
+#[test]
+fn a_name_below_localhost_is_found_on_this_computer() {
+    for (origin, here) in [
+        ("http://localhost:8080", Some("http://localhost:8080")),
+        ("http://bank.localhost:8081", Some("http://localhost:8081")),
+        ("http://bank.localhost", Some("http://localhost")),
+        ("https://bank.localhost", None),
+        ("https://example.org", None),
+    ] {
+        let origin = Origin::parse(origin).unwrap();
+        assert_eq!(origin.here().as_deref(), here, "{origin}");
     }
 }

@@ -116,3 +116,50 @@ fn a_site_that_cannot_be_reached_is_told() {
         "cannot be reached",
     );
 }
+
+#[test]
+fn two_sites_on_one_computer_have_passkeys_of_their_own() {
+    let stage = stage();
+    let home = stage.home("d", PASSPHRASE, PIN).unwrap();
+    let works = |arguments: &[&str]| {
+        let finished = handfast(&stage, &home, arguments, "");
+        assert_eq!(finished.code, 0, "{finished:?}");
+    };
+    works(&["vault", "init"]);
+    let sites = [
+        ("localhost", &[][..]),
+        ("bank.localhost", &["--rp-id", "bank.localhost"]),
+    ];
+    let sites = sites.map(|(name, options)| {
+        let mut command = stage.programs().command(Program::Site);
+        command.args(["--listen", "127.0.0.1:0"]).args(options);
+        let mut process = Process::spawn(Program::Site.name(), &mut command).unwrap();
+        let url = process.address().unwrap();
+        assert!(url.starts_with(&format!("http://{name}:")), "{url}");
+        (process, url)
+    });
+    for (_, url) in &sites {
+        for verb in ["register", "sign-in"] {
+            works(&[verb, url, "--user", "ana", "--via", "local"]);
+        }
+    }
+    let bank = &sites[1].1;
+    let listed = run(
+        &stage,
+        Program::Phone,
+        &home,
+        &words(&["passkeys", "list"]),
+        "",
+    );
+    for name in ["localhost", "bank.localhost"] {
+        let of_it = listed
+            .out
+            .lines()
+            .filter(|line| line.split_whitespace().any(|word| word == name));
+        assert_eq!(of_it.count(), 1, "{}", listed.out);
+    }
+    // Where one's passkey is asked for, the other's does not do.
+    let elsewhere = bank.replace("bank.", "shop.");
+    let arguments = ["sign-in", &elsewhere, "--user", "ana", "--via", "local"];
+    told(&handfast(&stage, &home, &arguments, ""), 7, "page");
+}
