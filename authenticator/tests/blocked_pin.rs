@@ -1,9 +1,13 @@
 //! A blocked PIN, and the pass phrase in its place.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use handfast_authenticator::device::{DeviceStore, MachineId, Pin, PinCheck, TRIES};
 use handfast_authenticator::engine::{
-    Answer, Authenticator, Computer, Context, Person, PinPad, Prompt,
+    Answer, Authenticator, Computer, Context, PassphraseCheck, Person, PinPad, Prompt,
 };
 use handfast_authenticator::passphrase::{Passphrase, Stretching};
 use handfast_authenticator::vault::{InitOptions, Vault};
@@ -73,10 +77,16 @@ fn the_pass_phrase_frees_a_blocked_pin_and_nothing_else_does() {
         // The right one comes too late.
         assert_eq!(pin.check(PIN), Ok(PinCheck::Blocked));
         for wrong in ["", "correct horses", PIN] {
-            assert_eq!(pin.check_passphrase(&Passphrase::new(wrong)), Ok(false));
+            assert_eq!(
+                pin.check_passphrase(&Passphrase::new(wrong)),
+                Ok(PassphraseCheck::Wrong)
+            );
         }
         assert!(pin.is_blocked());
-        assert_eq!(pin.check_passphrase(&Passphrase::new(PHRASE)), Ok(true));
+        assert_eq!(
+            pin.check_passphrase(&Passphrase::new(PHRASE)),
+            Ok(PassphraseCheck::Right)
+        );
         assert!(!pin.is_blocked());
         assert_eq!(pin.check(PIN), Ok(PinCheck::Right));
         Answer::Refused
@@ -85,11 +95,35 @@ fn the_pass_phrase_frees_a_blocked_pin_and_nothing_else_does() {
 }
 
 #[test]
+fn after_five_wrong_pass_phrases_the_next_has_to_wait_also_if_it_is_right() {
+    let (mut phone, folder) = phone();
+    ask(&mut phone, |pin| {
+        block(pin);
+        for _ in 0..5 {
+            let wrong = Passphrase::new("correct horses");
+            assert_eq!(pin.check_passphrase(&wrong), Ok(PassphraseCheck::Wrong));
+        }
+        let right = Passphrase::new(PHRASE);
+        let PassphraseCheck::TooSoon(wait) = pin.check_passphrase(&right).unwrap() else {
+            panic!("it was tried");
+        };
+        assert!(!wait.is_zero());
+        assert!(pin.is_blocked());
+        Answer::Refused
+    });
+    // The count is the one that unlocking has.
+    assert!(folder.path().join("device/tries.handfast").exists());
+}
+
+#[test]
 fn as_long_as_the_pin_has_tries_the_pass_phrase_is_no_answer() {
     let (mut phone, _folder) = phone();
     ask(&mut phone, |pin| {
         assert_eq!(pin.check("0000"), Ok(PinCheck::Wrong(TRIES - 1)));
-        assert_eq!(pin.check_passphrase(&Passphrase::new(PHRASE)), Ok(false));
+        assert_eq!(
+            pin.check_passphrase(&Passphrase::new(PHRASE)),
+            Ok(PassphraseCheck::Wrong)
+        );
         Answer::Refused
     });
     // Nor does it give tries back.
@@ -110,7 +144,7 @@ fn another_header_in_the_folder_opens_nothing() {
     // The vault of the thief is not this device's, so that nothing else is answered, either.
     ask(&mut phone, |pin| {
         block(pin);
-        assert_eq!(pin.check_passphrase(&thief), Ok(false));
+        assert_eq!(pin.check_passphrase(&thief), Ok(PassphraseCheck::Wrong));
         Answer::Refused
     });
 }
@@ -123,7 +157,7 @@ fn what_becomes_of_the_folder_meanwhile_does_not_matter() {
         block(pin);
         std::fs::write(&header, b"damaged").unwrap();
         let phrase = Passphrase::new(PHRASE);
-        assert_eq!(pin.check_passphrase(&phrase), Ok(true));
+        assert_eq!(pin.check_passphrase(&phrase), Ok(PassphraseCheck::Right));
         Answer::Approved {
             account: 0,
             verified: true,

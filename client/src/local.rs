@@ -3,7 +3,8 @@
 use handfast_authenticator::console::{SiteName, steady, unix_time};
 use handfast_authenticator::device::PinCheck;
 use handfast_authenticator::engine::{
-    Account, Answer, Authenticator, Computer, Context, Person, PinPad, PinUnavailable, Prompt,
+    Account, Answer, Authenticator, Computer, Context, PassphraseCheck, Person, PinPad,
+    PinUnavailable, Prompt,
 };
 use handfast_authenticator::passphrase::Passphrase;
 use handfast_proto::ctap2::get_info;
@@ -257,11 +258,17 @@ impl AtKeyboard<'_> {
             match pin.check_passphrase(&Passphrase::new(typed.as_str())) {
                 // The engine knows why, and says so.
                 Err(PinUnavailable) => return Ok(Answer::Refused),
-                Ok(true) => {
+                Ok(PassphraseCheck::Right) => {
                     self.keyboard.say("The PIN can be used again.");
                     return Ok(right);
                 }
-                Ok(false) => self.keyboard.say("That is not the pass phrase."),
+                Ok(PassphraseCheck::TooSoon(wait)) => {
+                    let wait = wait.as_secs();
+                    let words = format!("Too many were wrong: the next has to wait {wait} s.");
+                    self.keyboard.say(&words);
+                    break;
+                }
+                Ok(_) => self.keyboard.say("That is not the pass phrase."),
             }
         }
         Ok(Answer::Blocked)

@@ -9,9 +9,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use handfast_demo::stage::{Finished, Home, Program, Stage};
+use handfast_tests::terminal::Terminal;
 use handfast_tests::{PASSPHRASE, PIN, finish, phone, run, stage, told, words};
 use serde_json::{Value, json};
 
@@ -236,6 +237,20 @@ fn nothing_leaves_for_who_does_not_know_the_pin_or_the_pass_phrase() {
         "pass phrase is wrong",
     );
     assert!(!file.exists());
+
+    // Wrong ones are counted, also where the vault opens without one.
+    let key = stage.folder().join("key");
+    let with_key = ["unlock-with", "key-file", text(&key)];
+    let with_key = finish(stage.command(Program::Phone, &home, &with_key), "");
+    assert_eq!(with_key.code, 0, "{with_key:?}");
+    let guess = || {
+        let mut command = command(&stage, &home, &["export", "--to", text(&file)]);
+        command.env_remove("HANDFAST_PASSPHRASE_FILE");
+        finish(command, "not this\nnot this\nnot this\n")
+    };
+    told(&guess(), 1, "pass phrase is wrong");
+    told(&guess(), 1, "5 wrong pass phrases were given here in a row");
+    assert!(!file.exists());
 }
 
 #[test]
@@ -442,29 +457,8 @@ fn a_terminal_gets_letters_only() {
     let stage = stage();
     let home = phone(&stage, "phone");
     locally(&stage, &home, "create", CREATE);
-    let inner = command(&stage, &home, &["export"]);
-    let line: Vec<_> = [inner.get_program()]
-        .into_iter()
-        .chain(inner.get_args())
-        .map(|word| format!("'{}'", word.to_str().unwrap()))
-        .collect();
-    let mut command = Command::new("timeout");
-    command.args([
-        "--foreground",
-        "30",
-        "script",
-        "--quiet",
-        "--return",
-        "--command",
-    ]);
-    command.args([&line.join(" "), "/dev/null"]);
-    home.apply(&mut command);
-    let passphrase = stage.folder().join("document-passphrase");
-    command
-        .env(DOCUMENT_PASSPHRASE, passphrase)
-        .stdin(Stdio::null());
-    let shown = command.output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let export = command(&stage, &home, &["export"]);
+    let (_, shown) = Terminal::start(&export, "").finish();
     assert!(
         shown.contains("-----BEGIN AGE ENCRYPTED FILE-----"),
         "{shown}"
@@ -474,7 +468,7 @@ fn a_terminal_gets_letters_only() {
         "{shown}"
     );
     // Into a pipe it goes as it is, and comes in again.
-    let mut piped = self::command(&stage, &home, &["export"]);
+    let mut piped = command(&stage, &home, &["export"]);
     let out = piped.output().unwrap().stdout;
     assert!(out.starts_with(b"age-encryption.org/v1\n"));
 }

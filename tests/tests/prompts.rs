@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use handfast_demo::stage::{Home, PATIENCE, Process, Program, Stage, event_of};
 use handfast_tests::notifications::{Asked, Notifications};
+use handfast_tests::terminal::Terminal;
 use handfast_tests::{PASSPHRASE, PIN, phone, stage};
 
 const ORIGIN: &str = "https://xn--pple-43d.com";
@@ -172,4 +173,25 @@ fn a_blocked_pin_gives_way_to_the_pass_phrase_at_the_prompt() {
             .map(|(_, all)| all.to_string())
             .any(|all| all.contains(PASSPHRASE))
     );
+}
+
+#[test]
+fn what_was_typed_before_a_question_is_no_answer_to_it() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    for (answer, code) in [("n", 3), ("y", 0)] {
+        let (computer, url) = computer(&stage, answer);
+        let options = stage.phone_options("here");
+        let mut arguments = vec!["scan", &url, "--no-notify"];
+        arguments.extend(options.iter().map(String::as_str));
+        let scan = stage.command(Program::Phone, &home, &arguments);
+        let mut terminal = Terminal::start(&scan, "");
+        // Whatever was asked before, this was meant for that.
+        terminal.type_line(if answer == "n" { "y" } else { "n" });
+        terminal.until("Approve? [y/N] ");
+        terminal.type_line(answer);
+        let (ended, shown) = terminal.finish();
+        assert_eq!(ended, code, "{shown}");
+        assert_eq!(computer.finish(PATIENCE).unwrap().code, code);
+    }
 }

@@ -232,6 +232,38 @@ fn a_backup_is_written_once_and_restored_where_there_is_nothing() {
     );
 }
 
+#[test]
+fn a_backup_is_not_put_beside_what_it_is_to_bring_back_and_says_what_is_not_in_it() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 2);
+    let vault = home.vault();
+    for place in [
+        vault.join("vault.handfast"),
+        vault.join("passkeys/b"),
+        home.device().join("b"),
+    ] {
+        let before = content(home.folder());
+        let place = place.to_str().unwrap();
+        let backup = command(&stage, &home, &["vault", "backup", place, "--force"]);
+        told(&finish(backup, ""), 2, "beside what it is to bring back");
+        assert_eq!(content(home.folder()), before);
+    }
+    let one = fs::read_dir(vault.join("passkeys"))
+        .unwrap()
+        .next()
+        .unwrap();
+    fs::write(one.unwrap().path(), b"torn").unwrap();
+    let file = stage.folder().join("two.backup");
+    let backup = command(&stage, &home, &["vault", "backup", file.to_str().unwrap()]);
+    let backup = finish(backup, "");
+    done(&backup, "1 passkey");
+    done(
+        &backup,
+        "1 file of the vault cannot be read, and is not in it",
+    );
+}
+
 /// Runs a command of the phone after a shell has done something, in a namespace of its own.
 fn after(shell: &[&str], first: &str, stage: &Stage, home: &Home, words: &[&str]) -> Finished {
     let inner = command(stage, home, words);

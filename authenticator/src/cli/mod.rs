@@ -16,7 +16,7 @@ mod unlock_with;
 mod vault;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write, stderr, stdout};
+use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -45,7 +45,7 @@ use serving::{Means, Serving};
 #[derive(Debug, Parser)]
 #[command(name = "handfast-authenticator", version, after_help = HELP)]
 struct Arguments {
-    /// The vault's folder, instead of the usual one.
+    /// The vault's folder [usually ~/.local/share/handfast/vault].
     #[arg(long, global = true, value_name = "DIR")]
     vault: Option<PathBuf>,
     /// Tell on standard error what goes on inside; -vv tells of every message.
@@ -58,8 +58,8 @@ struct Arguments {
 const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
 what unlock-with sets up; a new one likewise from HANDFAST_NEW_PASSPHRASE_FILE, the PIN from \
-HANDFAST_PIN_FILE, and the pass phrase of a document from HANDFAST_EXPORT_PASSPHRASE_FILE. HANDFAST_HOME \
-moves vault, device store and settings into one folder.
+HANDFAST_PIN_FILE, the pass phrase of a document from HANDFAST_EXPORT_PASSPHRASE_FILE, and that of a backup \
+from HANDFAST_BACKUP_PASSPHRASE_FILE, if it is not the vault's. HANDFAST_HOME moves vault, device store and settings into one folder.
 
 What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
 VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
@@ -155,9 +155,7 @@ impl Secrets for AtTerminal<'_> {
             Voice::Json => self
                 .1
                 .say("", json!({"event": "asking", "question": question})),
-            Voice::Words => {
-                let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
-            }
+            Voice::Words => console::put_question(question),
         }
         match input.secret(None, &AtomicBool::new(false)) {
             Typed::Line(line) => Some(line),
@@ -170,7 +168,7 @@ impl Secrets for AtTerminal<'_> {
     }
 
     fn propose(&mut self, words: &str) {
-        let _ = writeln!(stderr(), "{}\n\n    {words}\n", console::PROPOSAL);
+        console::tell(&format!("{}\n\n    {words}\n", console::PROPOSAL));
     }
 }
 
@@ -251,7 +249,7 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
                 .ok_or_else(|| Failure::usage("No PIN was given"))?;
             let stretching = console::stretching(authenticator.vault.is_for_tests());
             authenticator.device.set_pin(&pin, stretching, &mut OsRng)?;
-            print("The PIN is set.");
+            print_words("The PIN is set.");
             Ok(())
         }
     }
@@ -269,14 +267,21 @@ fn init(
         false => console::init(home, name, for_tests, secrets)?,
     };
     if !authenticator.device.has_pin() {
-        let _ = writeln!(stderr(), "{}", console::NO_PIN);
+        console::tell(console::NO_PIN);
     }
-    let _ = writeln!(stderr(), "The vault is in {}.", home.vault.display());
+    console::tell(&format!("The vault is in {}.", home.vault.display()));
     Ok(())
 }
 
+/// Prints what a program may read, as it is.
 fn print(text: &str) {
+    // Who closed our output does not want to have it.
     let _ = writeln!(stdout(), "{text}");
+}
+
+/// Prints sentences.
+fn print_words(words: &str) {
+    let _ = console::print(words);
 }
 
 fn next_line(input: &Mutex<Input>) -> Option<String> {
@@ -293,7 +298,7 @@ fn may_power_on(voice: Voice, input: &Mutex<Input>) -> bool {
         voice.say(console::POWERING_ON, json!({"event": "powering-on"}));
         return true;
     }
-    let _ = write!(stderr(), "{}", console::POWER_ON).and_then(|()| stderr().flush());
+    console::put_question(console::POWER_ON);
     let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
     match input.line(None, &AtomicBool::new(false)) {
         Typed::Line(line) => {
@@ -401,10 +406,7 @@ fn allow(approval: Approval, authenticator: &Authenticator) -> Result<(), Failur
             ),
         );
     }
-    let _ = writeln!(
-        stderr(),
-        "Everything is approved without asking: this is a vault for tests."
-    );
+    console::tell("Everything is approved without asking: this is a vault for tests.");
     Ok(())
 }
 

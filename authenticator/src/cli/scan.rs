@@ -1,6 +1,6 @@
 //! `scan`: where one code comes from.
 
-use std::io::{IsTerminal as _, Write, stderr, stdin};
+use std::io::{IsTerminal as _, stdin};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use handfast_proto::hybrid::qr::{SCHEME, ScannedInvitation};
 use super::clipboard::{self, Clip};
 use super::next_line;
 use super::serving::Serving;
-use crate::console::Failure;
+use crate::console::{Failure, put_question};
 use crate::phone::{Input, LARGEST_FILE, read_file, read_picture};
 
 /// What PNG, JPEG and WebP files begin with.
@@ -75,7 +75,7 @@ pub(super) fn stay(input: &Mutex<Input>) {
     if !stdin().is_terminal() {
         return;
     }
-    let _ = write!(stderr(), "Enter closes this window. ").and_then(|()| stderr().flush());
+    put_question("Enter closes this window. ");
     let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = input.line(None, &AtomicBool::new(false));
 }

@@ -1,12 +1,10 @@
 //! What the owner of this device is told.
 
-use std::io::{Write, stderr};
-
 use handfast_proto::ctap2::Status;
 use handfast_proto::hybrid::Unanswerable;
 use serde_json::json;
 
-use crate::console::{Failure, code};
+use crate::console::{self, Failure, code};
 use crate::phone::ServeError;
 use crate::phone::{PictureError, Voice};
 use crate::vault::Vault;
@@ -15,9 +13,7 @@ use crate::vault::Vault;
 pub(super) fn tell(failure: &Failure, voice: Voice) {
     let (what, hint) = (failure.what(), failure.hint());
     match voice {
-        Voice::Words => {
-            let _ = writeln!(stderr(), "{what}\n{hint}");
-        }
+        Voice::Words => console::tell(&format!("{what}\n{hint}")),
         Voice::Json => voice.say("", json!({"event": "error", "message": what, "hint": hint})),
     }
 }

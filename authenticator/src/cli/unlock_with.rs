@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{AtTerminal, print};
+use super::{AtTerminal, print, print_words};
 use crate::console::{Failure, UnlockWith, unlock_state, unlock_with};
 use crate::home::Home;
 
@@ -41,6 +41,6 @@ pub(super) fn run(home: &Home, way: Way, secrets: &mut AtTerminal<'_>) -> Result
             return Ok(());
         }
     };
-    print(&unlock_with(home, with, secrets)?);
+    print_words(&unlock_with(home, with, secrets)?);
     Ok(())
 }

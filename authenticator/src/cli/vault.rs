@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::print;
+use super::{print, print_words};
 use crate::console::{self, Failure, Rekeyed, Secrets};
 use crate::home::Home;
 use crate::vault::Restored;
@@ -52,23 +52,23 @@ pub(super) enum VaultCommand {
 }
 
 const CHANGED: &str = "\
-The pass phrase is changed. Copies of the folder from before still open with the old one, also those
-that a file sync, a backup or a snapshot keeps. If somebody else may know it:
+The pass phrase is changed. Copies of the folder from before still open with the old one, also those \
+that a file sync, a backup or a snapshot keeps. If somebody else may know it: \
 handfast-authenticator vault rekey";
 
 const NOT_UNDONE: &str = "\
-What this does not undo: who has a copy of the folder from before, and knew the old pass phrase, has the
-passkeys of that day for good. Make new passkeys at the sites and remove the old ones there. Keys of your
+What this does not undo: who has a copy of the folder from before, and knew the old pass phrase, has the \
+passkeys of that day for good. Make new passkeys at the sites and remove the old ones there. Keys of your \
 trust group he does not have: sites that look at them know him for a stranger.";
 
 const NOT_CARRIED: &str = "\
-It does not carry this device's keys,
-its PIN, and its trust group: on a new device, sites that look at trust groups see a new one once. Who has
+It does not carry this device's keys, \
+its PIN, and its trust group: on a new device, sites that look at trust groups see a new one once. Who has \
 the file and its pass phrase has the passkeys.";
 
 const SET_UP: &str = "\
-The vault is made anew, with the backup's pass phrase. If this device is not set up in it yet:
-handfast-authenticator init. Its trust group did not come along: link it with another device of yours, or
+The vault is made anew, with the backup's pass phrase. If this device is not set up in it yet: \
+handfast-authenticator init. Its trust group did not come along: link it with another device of yours, or \
 sites that look at trust groups see a new one once.";
 
 pub(super) fn vault(
@@ -79,11 +79,14 @@ pub(super) fn vault(
     match command {
         VaultCommand::Passphrase => {
             console::change_passphrase(home, secrets)?;
-            print(CHANGED);
+            print_words(CHANGED);
         }
         VaultCommand::Rekey { json } => {
             let rekeyed = console::rekey(home, secrets)?;
-            print(&rekeyed_words(&rekeyed, json));
+            match json {
+                true => print(&rekeyed_json(&rekeyed)),
+                false => print_words(&rekeyed_words(&rekeyed)),
+            }
         }
         VaultCommand::Backup {
             file,
@@ -97,26 +100,31 @@ pub(super) fn vault(
                 1 => " 1 file of the vault cannot be read, and is not in it.".to_owned(),
                 some => format!(" {some} files of the vault cannot be read, and are not in it."),
             };
-            print(&format!(
+            print_words(&format!(
                 "The backup {file} has {count}.{unread} {NOT_CARRIED}"
             ));
         }
         VaultCommand::Restore { file } => {
             let (restored, made) = console::restore(home, &file, secrets)?;
-            print(&restored_words(&restored, made));
+            print_words(&restored_words(&restored, made));
         }
     }
     Ok(())
 }
 
-fn rekeyed_words(rekeyed: &Rekeyed, json: bool) -> String {
+fn rekeyed_json(rekeyed: &Rekeyed) -> String {
     let Rekeyed {
         resealed,
         other_devices,
     } = rekeyed;
-    if json {
-        return json!({"resealed": resealed, "other_devices": other_devices}).to_string();
-    }
+    json!({"resealed": resealed, "other_devices": other_devices}).to_string()
+}
+
+fn rekeyed_words(rekeyed: &Rekeyed) -> String {
+    let Rekeyed {
+        resealed,
+        other_devices,
+    } = rekeyed;
     let files = match resealed {
         1 => "1 file was".to_owned(),
         count => format!("{count} files were"),
@@ -124,7 +132,7 @@ fn rekeyed_words(rekeyed: &Rekeyed, json: bool) -> String {
     let devices = match other_devices.as_slice() {
         [] => String::new(),
         others => format!(
-            " Other devices ask for the new\npass phrase once the file sync has brought the header: {}.",
+            " Other devices ask for the new pass phrase once the file sync has brought the header: {}.",
             others.join(", ")
         ),
     };

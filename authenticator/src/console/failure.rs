@@ -7,9 +7,9 @@ use handfast_transport::radio::{LinkError, RadioError};
 use handfast_transport::relay::OpenError;
 use handfast_transport::tls::TlsError;
 
-use crate::device::{DeviceError, PinError};
+use crate::device::{DeviceError, NoTry, PinError};
 use crate::group::GroupError;
-use crate::unlocking::{NoTry, UnlockError};
+use crate::unlocking::UnlockError;
 use crate::vault::VaultError;
 
 /// The exit codes, the same for every program.

@@ -16,6 +16,7 @@ mod setup;
 mod silence;
 mod site;
 mod unlock;
+mod words;
 
 pub use backup::{back_up, restore};
 pub use channels::{channel_name, channels};
@@ -36,10 +37,11 @@ pub use setup::{default_air, home, init, join};
 pub use silence::Silence;
 pub use site::{Doubt, SiteName, steady};
 pub use unlock::{UnlockState, UnlockWith, open, unlock_state, unlock_with};
+pub use words::{Width, columns, forget_typed, print, put_question, tell};
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\
-Whoever has a copy of the vault's folder can guess at its pass phrase at
+Whoever has a copy of the vault's folder can guess at its pass phrase at \
 leisure, so it must be long. Write down these six words:";
 
 /// What is said when a device is set up without a PIN.

@@ -8,14 +8,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
-use tracing::info;
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::device::Pin;
+use crate::device::{Moment, NoTry, Pin, Tries};
 use crate::home::Home;
 use crate::passphrase::{Passphrase, propose};
-use crate::unlocking::{Moment, NoTry, Tries};
 use crate::vault::{Backup, OpenBackup, Vault, VaultError};
 
 #[cfg(feature = "exchange")]
@@ -51,13 +49,27 @@ enum Typed<T> {
     Wrong(Failure),
 }
 
-/// Asks until what is typed is right. What was wrong is given to the next question, to stand before it;
-/// it is also the failure if nobody answers then.
+/// Asks until what is typed is right, a few times at most. What was wrong is given to the next question, to
+/// stand before it; it is also the failure if nobody answers then.
 fn until_right<T>(
+    ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    asked(0..ATTEMPTS, ask)
+}
+
+/// Asks for what a person chooses, like [`until_right`], but as often as it takes: there is nothing to guess.
+fn until_chosen<T>(
+    ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    asked(0.., ask)
+}
+
+fn asked<T>(
+    attempts: impl Iterator<Item = usize>,
     mut ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
     let mut last = None;
-    for _ in 0..ATTEMPTS {
+    for _ in attempts {
         let wrong = last.as_ref().map(|failure: &Failure| failure.what() + "\n");
         match ask(&wrong.unwrap_or_default())? {
             Typed::Right(secret) => return Ok(Some(secret)),
@@ -192,22 +204,19 @@ impl From<Locked> for Failure {
     }
 }
 
-fn counted(tries: &Tries, folder: &Path, passphrase: &Passphrase) -> Result<Vault, Locked> {
-    let attempt = tries.begin(&Moment::now());
-    let attempt = attempt.map_err(|error| Locked::Other(error.into()))?;
-    match Vault::open(folder, passphrase) {
-        Ok(vault) => {
-            tries.right(attempt);
-            Ok(vault)
-        }
-        Err(error @ VaultError::WrongPassphrase) => {
-            if let Err(error) = tries.wrong(attempt, &Moment::now()) {
-                info!("a wrong pass phrase is not counted: {error}");
-            }
-            Err(Locked::Wrong(error.into()))
-        }
-        Err(error) => Err(Locked::Other(error.into())),
+impl From<NoTry> for Locked {
+    fn from(error: NoTry) -> Self {
+        Self::Other(error.into())
     }
+}
+
+fn counted(tries: &Tries, folder: &Path, passphrase: &Passphrase) -> Result<Vault, Locked> {
+    let opened = tries.attempt(|| match Vault::open(folder, passphrase) {
+        Ok(vault) => Ok(Some(vault)),
+        Err(VaultError::WrongPassphrase) => Ok(None),
+        Err(error) => Err(Locked::Other(error.into())),
+    })?;
+    opened.ok_or_else(|| Locked::Wrong(VaultError::WrongPassphrase.into()))
 }
 
 /// Opens a backup with its pass phrase: from its own file, from the vault's, or asked for.
@@ -237,20 +246,31 @@ pub(super) fn open_backup(
     opened.ok_or_else(|| Failure::usage("No pass phrase of the backup was given"))
 }
 
-/// The pass phrase of a new vault: from the file, or one that is proposed.
+/// The pass phrase of a new vault: from the file, or one that is proposed. One's own is typed twice, for a
+/// mistyped one would lock its owner out.
 pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
     if let Some(given) = secret_file(PASSPHRASE_FILE)? {
         return long_enough(&given);
     }
-    secrets.propose(&propose(&mut OsRng));
-    let typed = until_right(|wrong| {
+    let words = propose(&mut OsRng);
+    secrets.propose(&words);
+    let typed = until_chosen(|wrong| {
         let question = format!("{wrong}Type them again, or a pass phrase of your own: ");
-        Ok(match secrets.ask(&question) {
-            Some(typed) => long_enough(&typed).map_or_else(Typed::Wrong, Typed::Right),
-            None => Typed::Nobody,
+        let Some(typed) = secrets.ask(&question) else {
+            return Ok(Typed::Nobody);
+        };
+        let chosen = long_enough(&typed);
+        Ok(match *typed == *words {
+            true => chosen.map_or_else(Typed::Wrong, Typed::Right),
+            false => repeated(secrets, &typed, chosen, not_the_same),
         })
     })?;
     typed.ok_or_else(|| Failure::usage("No pass phrase was given"))
+}
+
+fn not_the_same() -> Failure {
+    Failure::usage("The two pass phrases are not the same")
+        .with_hint("Try again; nothing was changed.")
 }
 
 /// The pass phrase that is to take the place of another: from the file, or one that is proposed. It is
@@ -260,15 +280,12 @@ pub(super) fn another_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase
         return long_enough(&given);
     }
     secrets.propose(&propose(&mut OsRng));
-    let typed = until_right(|wrong| {
+    let typed = until_chosen(|wrong| {
         let question = format!("{wrong}New pass phrase (these words, or your own): ");
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);
         };
-        Ok(repeated(secrets, &typed, long_enough(&typed), || {
-            Failure::usage("The two pass phrases are not the same")
-                .with_hint("Try again; nothing was changed.")
-        }))
+        Ok(repeated(secrets, &typed, long_enough(&typed), not_the_same))
     })?;
     typed.ok_or_else(|| {
         Failure::usage("No new pass phrase was given").with_hint(format!(
@@ -296,7 +313,7 @@ pub fn new_pin(secrets: &mut dyn Secrets) -> Result<Option<Pin>, Failure> {
     if let Some(pin) = secret_file(PIN_FILE)? {
         return Ok(Some(Pin::parse(&pin)?));
     }
-    let typed = until_right(|wrong| {
+    let typed = until_chosen(|wrong| {
         let question = format!("{wrong}Choose a PIN for this device (at least 4 characters): ");
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);

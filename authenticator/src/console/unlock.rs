@@ -110,7 +110,7 @@ pub fn open(home: &Home, secrets: &mut dyn Secrets) -> Result<Authenticator, Fai
     };
     let vault = open_vault(home, secrets)?;
     let device = DeviceStore::open(&home.device, &vault, &machine)?;
-    if let Some(UnlockError::KeyChanged) = why {
+    if let Some(UnlockError::KeyChanged | UnlockError::DoesNotFit) = why {
         let words = match renew(home, &vault, &machine) {
             Ok(()) => "From now on this device is unlocked as before.".to_owned(),
             Err(error) => format!("It will be needed again: {error}."),
@@ -162,15 +162,14 @@ fn without_passphrase(home: &Home, machine: &MachineId) -> Result<Opened, Failur
     }
     let device = match DeviceStore::open(&home.device, &vault, machine) {
         Ok(device) => device,
-        Err(DeviceError::Damaged(_) | DeviceError::OtherKey(_)) => {
-            return Ok(Opened::No(UnlockError::KeyChanged));
-        }
+        Err(DeviceError::OtherKey(_)) => return Ok(Opened::No(UnlockError::KeyChanged)),
+        Err(DeviceError::Damaged(_)) => return Ok(Opened::No(UnlockError::DoesNotFit)),
         Err(error) => return Err(error.into()),
     };
     // A header of format 1 does not tell whose key this is; this device's own entry does.
     let is_read = vault.devices().any(|entry| entry.id == device.id());
     if !is_read && vault.damaged().next().is_some() {
-        return Ok(Opened::No(UnlockError::KeyChanged));
+        return Ok(Opened::No(UnlockError::DoesNotFit));
     }
     Ok(Opened::Yes(Box::new((vault, device))))
 }

@@ -110,6 +110,10 @@ impl StoreFile {
         folder.join(NAME).exists()
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Prepares the file of a new device; nothing is written yet.
     pub(super) fn new(
         folder: &Path,
@@ -191,7 +195,7 @@ impl StoreFile {
 
     /// Keeps all other programs of this device from changing the file, until the value is dropped.
     pub(super) fn lock(&self) -> Result<File, DeviceError> {
-        let folder = self.path.parent().unwrap_or(&self.path);
+        let folder = self.folder();
         let lock = File::open(folder).map_err(at(folder))?;
         lock.lock().map_err(at(folder))?;
         Ok(lock)

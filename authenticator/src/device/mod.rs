@@ -5,6 +5,7 @@ mod bound;
 mod file;
 mod group;
 mod pin;
+mod tries;
 
 use std::fmt;
 use std::fs;
@@ -25,6 +26,9 @@ pub use pin::{Pin, PinError, TRIES};
 use self::bound::BoundKeys;
 use self::file::StoreFile;
 use self::pin::PinVerifier;
+#[cfg(feature = "console")]
+pub(crate) use self::tries::Moment;
+pub(crate) use self::tries::{NoTry, Tries};
 use crate::compat::CompatExtensions;
 use crate::disk::make_folder;
 use crate::passphrase::{StretchError, Stretching};
@@ -214,6 +218,11 @@ impl DeviceStore {
             let _ = store.hold().and_then(|mut held| held.save(&mut OsRng));
         }
         Ok(store)
+    }
+
+    /// Returns the counter of wrong pass phrases of this device.
+    pub(crate) fn tries(&self) -> Tries {
+        Tries::of(self.file.folder())
     }
 
     /// Returns whether there is a device store in a folder.

@@ -20,8 +20,8 @@ use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
 use rand_core::CryptoRngCore;
 
 pub use prompt::{
-    Account, Answer, Computer, Person, PinPad, PinUnavailable, Prompt, Sharing, printable,
-    printable_text,
+    Account, Answer, Computer, PassphraseCheck, Person, PinPad, PinUnavailable, Prompt, Sharing,
+    printable, printable_text,
 };
 
 use self::get_assertion::Remaining;

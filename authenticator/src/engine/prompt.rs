@@ -1,12 +1,14 @@
 //! What a person is asked, free of how it looks.
 
+use std::time::Duration;
+
 use handfast_proto::ids::RpId;
 use rand_core::CryptoRngCore;
 
-use crate::device::{DeviceStore, PinCheck};
+use crate::device::{DeviceStore, NoTry, PinCheck};
 use crate::group::GroupError;
 use crate::passphrase::Passphrase;
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 
 /// An account as a person tells it from others.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,14 +168,29 @@ pub trait PinPad {
     /// [`PinUnavailable`]: whatever is answered then, the request fails, with the reason.
     fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable>;
 
-    /// Tries the vault's pass phrase in place of a blocked PIN, and returns whether it was right:
-    /// then the PIN has all its tries again. A pass phrase that unlocked the vault earlier is no
-    /// answer; it has to be given in this very prompt.
+    /// Tries the vault's pass phrase in place of a blocked PIN; if it is right the PIN has all its tries
+    /// again. A pass phrase that unlocked the vault earlier is no answer; it has to be given in this very
+    /// prompt. Wrong ones are counted with those that did not unlock the vault.
     ///
     /// # Errors
     ///
     /// [`PinUnavailable`] as with a PIN.
-    fn check_passphrase(&mut self, passphrase: &Passphrase) -> Result<bool, PinUnavailable>;
+    fn check_passphrase(
+        &mut self,
+        passphrase: &Passphrase,
+    ) -> Result<PassphraseCheck, PinUnavailable>;
+}
+
+/// How an attempt with the pass phrase went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PassphraseCheck {
+    /// The PIN can be used again.
+    Right,
+    /// It was not tried: after so many wrong ones, the next has to wait this long.
+    TooSoon(Duration),
+    /// It was wrong, or the PIN is not blocked.
+    Wrong,
 }
 
 /// A PIN could not be tried, for a reason of this device's; no try was lost.
@@ -203,12 +220,39 @@ impl StorePin<'_> {
     }
 
     /// Only a blocked PIN gives way to the pass phrase.
-    fn unblock(&mut self, passphrase: &Passphrase) -> Result<bool, GroupError> {
-        if !self.is_blocked() || !self.vault.opens_with(passphrase)? {
-            return Ok(false);
+    fn unblock(&mut self, passphrase: &Passphrase) -> Result<PassphraseCheck, GroupError> {
+        if !self.is_blocked() {
+            return Ok(PassphraseCheck::Wrong);
         }
-        self.device.restore_pin_tries(self.rng)?;
-        Ok(true)
+        let vault = self.vault;
+        let tried = self.device.tries().attempt(|| {
+            let opens = vault.opens_with(passphrase).map_err(Untried::Vault)?;
+            Ok(opens.then_some(()))
+        });
+        match tried {
+            Ok(Some(())) => {
+                self.device.restore_pin_tries(self.rng)?;
+                Ok(PassphraseCheck::Right)
+            }
+            Ok(None) => Ok(PassphraseCheck::Wrong),
+            Err(Untried::No(NoTry::TooSoon(too_soon))) => {
+                Ok(PassphraseCheck::TooSoon(too_soon.wait))
+            }
+            Err(Untried::No(NoTry::NotCounted(error))) => Err(error.into()),
+            Err(Untried::Vault(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Why a pass phrase was not tried.
+enum Untried {
+    No(NoTry),
+    Vault(VaultError),
+}
+
+impl From<NoTry> for Untried {
+    fn from(error: NoTry) -> Self {
+        Self::No(error)
     }
 }
 
@@ -226,7 +270,10 @@ impl PinPad for StorePin<'_> {
         self.note(checked.map_err(GroupError::from))
     }
 
-    fn check_passphrase(&mut self, passphrase: &Passphrase) -> Result<bool, PinUnavailable> {
+    fn check_passphrase(
+        &mut self,
+        passphrase: &Passphrase,
+    ) -> Result<PassphraseCheck, PinUnavailable> {
         let checked = self.unblock(passphrase);
         self.note(checked)
     }

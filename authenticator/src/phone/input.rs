@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stdin;
 use zeroize::Zeroizing;
 
-use crate::console::Silence;
+use crate::console::{Silence, forget_typed};
 
 /// How often a waiting reader looks whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -101,6 +101,13 @@ impl Input {
             self.wait_and_read();
         }
         Ok(Some(std::mem::replace(&mut self.buffer, empty())))
+    }
+
+    /// Forgets what was typed at a terminal before a question was there.
+    pub(crate) fn forget_typed(&mut self) {
+        if forget_typed(self.source()) {
+            self.buffer = empty();
+        }
     }
 
     fn source(&self) -> BorrowedFd<'_> {

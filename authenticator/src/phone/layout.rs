@@ -1,80 +1,40 @@
 //! How a question lies on a terminal, however narrow.
 
-use rustix::stdio::stderr;
-use rustix::termios::tcgetwinsize;
+use crate::console::{SiteName, Width};
 
-use crate::console::SiteName;
-
-/// What a terminal has whose width is not known.
-const USUAL: usize = 80;
-/// Nothing can be read in less.
-const NARROWEST: usize = 24;
-/// What the frame takes of a line besides the name in it.
-const BORDERS: usize = 12;
+/// What the frame takes of a line besides the name in it, and the last column, which stays free.
+const BORDERS: usize = 13;
 /// How many lines the part of a name takes at most that its owner chose freely.
 const LINES_BEFORE: usize = 2;
 
-/// How wide lines may be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Width {
-    /// Of a terminal, in columns.
-    Columns(usize),
-    /// Not bounded: standard error is no terminal.
-    Unbounded,
+fn room(width: Width) -> usize {
+    width.columns().saturating_sub(BORDERS).max(1)
 }
 
-impl Width {
-    /// Looks at standard error.
-    pub(super) fn of_terminal() -> Self {
-        match tcgetwinsize(stderr()) {
-            Ok(size) if size.ws_col > 0 => Self::Columns(usize::from(size.ws_col).max(NARROWEST)),
-            Ok(_) => Self::Columns(USUAL),
-            Err(_) => Self::Unbounded,
+/// The site stands in a frame of its own, the largest thing on the screen. What tells whose it is
+/// stands on a line of its own, and is always there to the end; of what is before that, the
+/// beginning gives way.
+pub(super) fn site(site: &SiteName<'_>, width: Width) -> String {
+    let room = room(width);
+    let before: Vec<char> = site.before().chars().collect();
+    let shown = match room.saturating_mul(LINES_BEFORE) {
+        fit if before.len() <= fit => before,
+        fit => {
+            let kept = before.len().saturating_sub(fit.saturating_sub(1));
+            ['…']
+                .into_iter()
+                .chain(before.into_iter().skip(kept))
+                .collect()
         }
-    }
+    };
+    let mut lines: Vec<String> = shown.chunks(room).map(String::from_iter).collect();
+    lines.extend(large(site.owned(), room));
+    frame(&lines)
+}
 
-    fn room(self) -> usize {
-        let columns = match self {
-            Self::Columns(columns) => columns,
-            Self::Unbounded => USUAL,
-        };
-        columns.saturating_sub(BORDERS).max(1)
-    }
-
-    /// Ends lines between words.
-    pub(super) fn wrap(self, text: &str) -> String {
-        match self {
-            // The last column stays free: some terminals begin a new line after it.
-            Self::Columns(columns) => textwrap::fill(text, columns - 1),
-            Self::Unbounded => text.to_owned(),
-        }
-    }
-
-    /// The site stands in a frame of its own, the largest thing on the screen. What tells whose it is
-    /// stands on a line of its own, and is always there to the end; of what is before that, the
-    /// beginning gives way.
-    pub(super) fn site(self, site: &SiteName<'_>) -> String {
-        let room = self.room();
-        let before: Vec<char> = site.before().chars().collect();
-        let shown = match room.saturating_mul(LINES_BEFORE) {
-            fit if before.len() <= fit => before,
-            fit => {
-                let kept = before.len().saturating_sub(fit.saturating_sub(1));
-                ['…']
-                    .into_iter()
-                    .chain(before.into_iter().skip(kept))
-                    .collect()
-            }
-        };
-        let mut lines: Vec<String> = shown.chunks(room).map(String::from_iter).collect();
-        lines.extend(large(site.owned(), room));
-        frame(&lines)
-    }
-
-    /// A code of few characters, in the same frame.
-    pub(super) fn code(self, code: &str) -> String {
-        frame(&large(code, self.room()))
-    }
+/// A code of few characters, in the same frame.
+pub(super) fn code(code: &str, width: Width) -> String {
+    frame(&large(code, room(width)))
 }
 
 /// As large as letters can be in this room: spaced, or at least whole.
@@ -107,7 +67,9 @@ mod tests {
 
     fn framed(name: &str, columns: usize) -> Vec<String> {
         let rp_id = RpId::parse(name).unwrap();
-        let text = Width::Columns(columns).site(&SiteName::of(&rp_id));
+        let width = Width::Columns(columns);
+        let text = site(&SiteName::of(&rp_id), width);
+        assert_eq!(width.wrap(&text), text, "a frame stays one");
         text.lines().map(str::to_owned).collect()
     }
 
@@ -117,11 +79,10 @@ mod tests {
             "{}.accounts.google.com.evil-site-of-somebody.co.uk",
             "x".repeat(200)
         );
-        for columns in [1, 24, 40, 80, 200] {
-            let columns = columns.max(NARROWEST);
+        for columns in [24, 40, 80, 200] {
             let lines = framed(&long, columns);
             let widest = lines.iter().map(|line| line.chars().count()).max().unwrap();
-            assert!(widest <= columns, "{widest} of {columns}: {lines:#?}");
+            assert!(widest < columns, "{widest} of {columns}: {lines:#?}");
             let all: String = lines
                 .concat()
                 .chars()
@@ -147,15 +108,5 @@ mod tests {
         let lines = framed("example.org", 80);
         assert_eq!(lines[2], "  ║    e x a m p l e . o r g    ║");
         assert_eq!(lines.len(), 5);
-    }
-
-    #[test]
-    fn words_are_kept_whole_on_a_terminal_only() {
-        let text = "Make a passkey for this site, for ana?";
-        assert_eq!(Width::Unbounded.wrap(text), text);
-        assert_eq!(
-            Width::Columns(30).wrap(text),
-            "Make a passkey for this site,\nfor ana?"
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! Asking the owner: on a terminal, or by JSON lines for a program.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::input::{Input, Typed};
-use super::layout::Width;
+use super::layout;
 use super::notice::Desktop;
-use crate::console::{Doubt, SiteName, steady};
+use crate::console::{Doubt, SiteName, Width, put_question, steady, tell};
 use crate::device::PinCheck;
 use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt, Sharing};
 
@@ -27,12 +27,12 @@ pub(crate) enum Voice {
 impl Voice {
     /// Says something; a program gets it as an event.
     pub(crate) fn say(self, words: &str, event: Value) {
-        // Who closed our output does not want to hear it.
-        let _ = match self {
-            Self::Words if words.is_empty() => Ok(()),
-            Self::Words => writeln!(stderr(), "{words}"),
-            Self::Json => writeln!(stdout(), "{event}").and_then(|()| stdout().flush()),
-        };
+        match self {
+            Self::Words if words.is_empty() => {}
+            Self::Words => tell(words),
+            // Who closed our output does not want to hear it.
+            Self::Json => drop(writeln!(stdout(), "{event}").and_then(|()| stdout().flush())),
+        }
     }
 }
 
@@ -81,6 +81,7 @@ impl Person for Asking {
         let _notice = desktop.and_then(|desktop| desktop.notify(prompt, self.patience));
         let input = Arc::clone(&self.input);
         let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+        input.forget_typed();
         match self.decide(prompt, pin, &mut input) {
             Ok(answer) => answer,
             Err(Typed::Withdrawn) => {
@@ -191,20 +192,12 @@ impl Asking {
 
     fn ask_for(&self, question: &str) {
         if self.voice == Voice::Words {
-            let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
-        }
-    }
-
-    /// How wide what a person reads may be.
-    pub(super) fn width(&self) -> Width {
-        match self.voice {
-            Voice::Words => Width::of_terminal(),
-            Voice::Json => Width::Unbounded,
+            put_question(question);
         }
     }
 
     fn show(&self, prompt: &Prompt<'_>, computer: Computer, pin: bool) {
-        let words = words(prompt, computer, self.width());
+        let words = words(prompt, computer, Width::of_terminal());
         self.voice.say(&words, event(prompt, computer, pin));
     }
 }
@@ -274,13 +267,17 @@ fn words(prompt: &Prompt<'_>, computer: Computer, width: Width) -> String {
         | Prompt::Excluded { rp_id, .. }
         | Prompt::NoPasskey { rp_id } => {
             let site = SiteName::of(rp_id);
-            let own_letters = site.words().map(|words| width.wrap(&words) + "\n\n");
-            format!("{}{}", width.site(&site), own_letters.unwrap_or_default())
+            let own_letters = site.words().map(|words| words + "\n\n");
+            format!(
+                "{}{}",
+                layout::site(&site, width),
+                own_letters.unwrap_or_default()
+            )
         }
-        Prompt::Join { code, .. } => width.code(code),
+        Prompt::Join { code, .. } => layout::code(code, width),
         Prompt::Select => String::new(),
     };
-    format!("{frame}{}", width.wrap(&question(prompt, computer)))
+    format!("{frame}{}", question(prompt, computer))
 }
 
 /// What is asked, and what the person should know of it.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::input::{Input, Typed};
 use super::person::Asking;
 use crate::device::{PinCheck, TRIES};
-use crate::engine::{Answer, PinPad, PinUnavailable};
+use crate::engine::{Answer, PassphraseCheck, PinPad, PinUnavailable};
 use crate::passphrase::Passphrase;
 
 /// How often a secret may be mistyped in one prompt.
@@ -91,10 +91,10 @@ impl Asking {
         input: &mut Input,
     ) -> Result<Answer, Typed> {
         self.voice.say(
-            &self.width().wrap(&format!(
+            &format!(
                 "The PIN is blocked: it was wrong {TRIES} times. The pass phrase of the vault does \
                  instead, and frees the PIN."
-            )),
+            ),
             json!({"event": "pin-blocked", "asks": "passphrase"}),
         );
         for _ in 0..ATTEMPTS {
@@ -104,12 +104,20 @@ impl Asking {
             }
             match pin.check_passphrase(&Passphrase::new(typed.as_str())) {
                 Err(PinUnavailable) => return Ok(Answer::Refused),
-                Ok(true) => {
+                Ok(PassphraseCheck::Right) => {
                     self.voice
                         .say("The PIN can be used again.", json!({"event": "pin-freed"}));
                     return Ok(right);
                 }
-                Ok(false) => self.voice.say(
+                Ok(PassphraseCheck::TooSoon(wait)) => {
+                    let wait = wait.as_secs();
+                    self.voice.say(
+                        &format!("Too many were wrong: the next has to wait {wait} s."),
+                        json!({"event": "too-soon", "wait": wait}),
+                    );
+                    break;
+                }
+                Ok(PassphraseCheck::Wrong) => self.voice.say(
                     "That is not the pass phrase.",
                     json!({"event": "wrong-passphrase"}),
                 ),

@@ -5,7 +5,6 @@
 mod key_file;
 mod keyring;
 mod record;
-mod tries;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,6 @@ use thiserror::Error;
 
 pub(crate) use self::key_file::KeyFile;
 pub(crate) use self::record::{Record, Way};
-pub(crate) use self::tries::{Moment, NoTry, Tries};
 use crate::locked::Locked;
 
 /// Names the secret that a record needs: 16 random bytes.
@@ -39,6 +37,9 @@ pub(crate) enum UnlockError {
         /// Why.
         source: io::Error,
     },
+    /// What the way opens does not open the rest: the vault has another key now, or a file is damaged.
+    #[error("what is kept on this device does not fit the vault as it is now")]
+    DoesNotFit,
     /// The vault has another key now.
     #[error("the vault's key was changed")]
     KeyChanged,

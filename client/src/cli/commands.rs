@@ -116,9 +116,10 @@ impl Nearby {
         voice: Voice,
         act: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let is_simulated = self.is_simulated();
         self.runtime.block_on(async {
             let mut session = Session::start(self.means, hint).await?;
-            let _picture = show_qr(&session, hybrid, voice)?;
+            let _picture = show_qr(&session, is_simulated, hybrid, voice)?;
             let acted = act(&mut session).await;
             session.close().await;
             acted
@@ -132,7 +133,12 @@ fn is_drawn(voice: Voice) -> bool {
 }
 
 /// Shows the QR code in all ways that were asked for.
-fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<Option<Picture>, Failure> {
+fn show_qr(
+    session: &Session,
+    is_simulated: bool,
+    hybrid: &Hybrid,
+    voice: Voice,
+) -> Result<Option<Picture>, Failure> {
     let url = session.url().unwrap_or_default();
     let symbol = Symbol::new(&url)?;
     let picture = match &hybrid.qr_file {
@@ -143,11 +149,12 @@ fn show_qr(session: &Session, hybrid: &Hybrid, voice: Voice) -> Result<Option<Pi
         voice.say(&url, &json!({"event": "qr", "url": url}));
     }
     if is_drawn(voice) {
-        voice.say(&symbol.to_terminal(), &Value::Null);
-        voice.say(
-            "Scan this code with your phone, with Bluetooth on at both.",
-            &Value::Null,
-        );
+        voice.draw(&symbol.to_terminal());
+        let words = match is_simulated {
+            true => "Give this code to the phone; the radio is simulated.",
+            false => "Scan this code with your phone, with Bluetooth on at both.",
+        };
+        voice.say(words, &Value::Null);
     }
     Ok(picture)
 }
@@ -212,7 +219,8 @@ pub(super) fn ceremony(
         .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
     let asked = Asked::parse(kind, &json, &origin)?;
     way.perform(&asked, how, vault, voice, |credential| {
-        voice.result(&credential.to_string(), &credential)?;
+        // It is for a program, whoever looks at it.
+        Voice::Json.result("", &credential)?;
         voice.say("Done.", &json!({"event": "done"}));
         Ok(())
     })

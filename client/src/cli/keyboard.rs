@@ -1,9 +1,9 @@
 //! The person at this terminal. The terminal itself is asked, as standard input may be in use.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 
-use handfast_authenticator::console::{self, Failure, Silence};
+use handfast_authenticator::console::{self, Failure, Silence, Width, forget_typed};
 use handfast_authenticator::engine::Account;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -26,8 +26,13 @@ pub(super) fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
         .ok()?;
     // Before the question stands there: who types fast would see the first of it.
     let _silence = Silence::begin(terminal.try_clone().ok()?);
-    write!(terminal, "{question}").ok()?;
+    put(&mut terminal, question)?;
     read_secret(&mut terminal)
+}
+
+fn put(terminal: &mut File, question: &str) -> Option<()> {
+    let question = Width::of(&*terminal).wrap(question);
+    write!(terminal, "{question}").ok()
 }
 
 /// Reads a line into memory that is wiped: nothing else sees what is typed. Nothing if it does not end.
@@ -58,7 +63,7 @@ fn ask_line(question: &str) -> Option<String> {
         .write(true)
         .open(TERMINAL)
         .ok()?;
-    write!(terminal, "{question}").ok()?;
+    put(&mut terminal, question)?;
     let mut line = String::new();
     BufReader::new(terminal.take(LONGEST))
         .read_line(&mut line)
@@ -127,6 +132,8 @@ impl Keyboard for Terminal {
 
     fn confirm(&mut self, what: &str) -> Result<(), Unanswered> {
         let question = format!("Do you want to {what}? [y/N] ");
+        // A word that was typed before is no answer to this.
+        let _ = File::open(TERMINAL).map(forget_typed);
         match ask_line(&question).ok_or(Unanswered::Nobody)?.as_str() {
             "y" | "Y" | "yes" | "Yes" | "YES" => Ok(()),
             _ => Err(Unanswered::Refused),

@@ -56,12 +56,17 @@ const EVERYWHERE: &str = "Options of every command";
 const NEARBY: &str = "Reaching the phone";
 
 const HELP: &str = "\
-First steps, with the demo site and with a phone that runs on this machine too, over simulated radio:
-  handfast-authenticator run --radio simulated --relay wss://localhost:8443 \\
-      --tunnel-domain 300 --ca-file cert.pem
+First steps, with all on this machine: a relay (with a certificate for localhost), the demo site, a phone \
+over simulated radio, each in a terminal of its own,
+  handfast-relay serve --listen 127.0.0.1:8443 --tls-cert cert.pem --tls-key key.pem
+  handfast-site
+  HANDFAST_HOME=/tmp/phone handfast-authenticator init
+  HANDFAST_HOME=/tmp/phone handfast-authenticator run --radio simulated \\
+      --relay wss://localhost:8443 --tunnel-domain 300 --ca-file cert.pem
+and then this program; what it prints as FIDO:/ is pasted into the phone's terminal:
   handfast register http://localhost:8080 --user me --qr-url --radio simulated \\
       --relay-map 300=wss://localhost:8443 --ca-file cert.pem
-and with a vault that your file sync brought here:
+With a vault that your file sync brought here:
   handfast vault join
   handfast sign-in http://localhost:8080 --via local
 
@@ -110,7 +115,8 @@ enum Command {
     /// The site is asked for its options and gets the new passkey: it must serve
     /// /api/register/options and /api/register/verify, as handfast-site does.
     Register {
-        /// The site's address: https://HOST[:PORT], or http://localhost[:PORT].
+        /// The site's address: https://HOST[:PORT]; for trying out, http://localhost[:PORT] or
+        /// http://NAME.localhost[:PORT].
         site: String,
         /// The account's name at the site.
         #[arg(long, value_name = "NAME")]
@@ -124,7 +130,8 @@ enum Command {
     /// and /api/sign-in/verify, as handfast-site does. If the site wants a one-time code besides, it
     /// is asked for.
     SignIn {
-        /// The site's address: https://HOST[:PORT], or http://localhost[:PORT].
+        /// The site's address: https://HOST[:PORT]; for trying out, http://localhost[:PORT] or
+        /// http://NAME.localhost[:PORT].
         site: String,
         /// The account's name at the site; left out, the passkey tells.
         #[arg(long, value_name = "NAME")]
@@ -192,8 +199,9 @@ enum GroupCommand {
 
 #[derive(Args, Debug)]
 struct ForOrigin {
-    /// The origin that asks: https://HOST[:PORT], or http://localhost[:PORT]. Passkeys are bound to
-    /// its host or to a parent domain of that, so give the one that really asks.
+    /// The origin that asks: https://HOST[:PORT]; for trying out, http://localhost[:PORT] or
+    /// http://NAME.localhost[:PORT]. Passkeys are bound to its host or to a parent domain of that, so give
+    /// the one that really asks.
     #[arg(long)]
     origin: String,
     #[command(flatten)]

@@ -21,12 +21,19 @@ pub(super) enum Voice {
 impl Voice {
     /// Says something on standard error; a program gets it as an event.
     pub(super) fn say(self, words: &str, event: &Value) {
-        // Who closed our output does not want to hear it.
-        let _ = match self {
-            Self::Words if words.is_empty() => Ok(()),
-            Self::Words => writeln!(stderr(), "{words}"),
-            Self::Json => writeln!(stderr(), "{event}"),
-        };
+        match self {
+            Self::Words if words.is_empty() => {}
+            Self::Words => console::tell(words),
+            // Who closed our output does not want to hear it.
+            Self::Json => drop(writeln!(stderr(), "{event}")),
+        }
+    }
+
+    /// Shows a person what is no words.
+    pub(super) fn draw(self, drawn: &str) {
+        if self == Self::Words {
+            let _ = writeln!(stderr(), "{drawn}");
+        }
     }
 
     /// Prints the result on standard output.
@@ -36,10 +43,9 @@ impl Voice {
     /// [`Failure`] if it does not get there: a result that nobody has is none.
     pub(super) fn result(self, words: &str, value: &Value) -> Result<(), Failure> {
         match self {
-            Self::Words => writeln!(stdout(), "{words}"),
-            Self::Json => writeln!(stdout(), "{value}"),
+            Self::Words => console::print(words),
+            Self::Json => writeln!(stdout(), "{value}").and_then(|()| stdout().flush()),
         }
-        .and_then(|()| stdout().flush())
         .map_err(|error| {
             Failure::new(format!("the result could not be written: {error}"))
                 .with_hint("Give the program a standard output that takes it.")
@@ -110,9 +116,7 @@ impl Voice {
     /// Asks on standard error and reads a line from standard input; nothing if it has ended.
     pub(super) fn ask(self, question: &str, event: &Value) -> Option<String> {
         match self {
-            Self::Words => {
-                let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
-            }
+            Self::Words => console::put_question(question),
             Self::Json => self.say("", event),
         }
         let mut line = String::new();

@@ -1,11 +1,11 @@
 //! The passkeys on this computer: nothing is signed for nobody.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use handfast_tests::terminal::Terminal;
 
 use super::*;
 
@@ -24,41 +24,17 @@ fn at_terminal(
 ) -> (Finished, String) {
     let folder = stage.folder();
     fs::write(folder.join("in"), input).unwrap();
-    let inner = stage.command(Program::Desktop, home, arguments);
-    let line: Vec<_> = [inner.get_program()]
-        .into_iter()
-        .chain(inner.get_args())
-        .map(|word| format!("'{}'", word.to_str().unwrap()))
-        .collect();
-    let line = format!("{} <in >out 2>err", line.join(" "));
-    // A question that never comes would be waited for.
-    let mut command = Command::new("timeout");
-    command.args(["--foreground", "30", "script"]);
-    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    home.apply_without_pin(&mut command);
-    let mut child = command
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut typing = child.stdin.take().unwrap();
-    let mut screen = child.stdout.take().unwrap();
-    let (mut shown, mut seen) = (String::new(), 0);
-    let mut bytes = [0; 1024];
+    let mut command = stage.command(Program::Desktop, home, arguments);
+    command.env_remove(PIN_FILE).current_dir(folder);
+    let mut terminal = Terminal::start(&command, "<in >out 2>err");
     for (question, answer) in talk {
-        while !shown[seen..].contains(question) {
-            let count = screen.read(&mut bytes).unwrap();
-            assert!(count > 0, "no “{question}” in {shown}");
-            shown.push_str(str::from_utf8(&bytes[..count]).unwrap());
-        }
-        seen = shown.len();
-        writeln!(typing, "{answer}").unwrap();
+        terminal.until(question);
+        terminal.type_line(answer);
     }
-    screen.read_to_string(&mut shown).unwrap();
+    let (code, shown) = terminal.finish();
     let read = |name| fs::read_to_string(folder.join(name)).unwrap();
     let finished = Finished {
-        code: child.wait().unwrap().code().unwrap_or(-1),
+        code,
         out: read("out"),
         err: read("err"),
     };

@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::io::{IsTerminal as _, stdout};
 
-use super::{Export, counted, document, tell};
+use super::{Export, counted, document};
 use handfast_proto::extension::cred_protect::Protection;
 
 use crate::cli::told;
-use crate::console::{self, Failure, Secrets, unix_time};
+use crate::console::{self, Failure, Secrets, tell, unix_time};
 use crate::exchange::sealed::{SealError, Work, seal_for, seal_under};
 use crate::exchange::{LARGEST, write};
 use crate::home::Home;

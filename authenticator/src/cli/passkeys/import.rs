@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::one::described;
-use super::{Import, OnConflict, ask, counted, document, is_yes, tell};
+use super::{Import, OnConflict, ask, counted, document, is_yes};
 use crate::cli::{AtTerminal, print, told};
-use crate::console::{self, Failure, unix_time};
+use crate::console::{self, Failure, tell, unix_time};
 use crate::engine::printable;
 use crate::exchange::plan::{Choice, Fate, Plan, Question, Step};
 use crate::exchange::{Document, plan};

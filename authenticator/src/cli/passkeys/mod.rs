@@ -5,7 +5,6 @@ mod export;
 mod import;
 mod one;
 
-use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -21,7 +20,7 @@ use crate::phone::Voice;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PasskeysCommand {
-    /// List them.
+    /// List them: RP ID, account, day, and how the credential ID begins.
     List {
         /// Print JSON.
         #[arg(long)]
@@ -69,8 +68,8 @@ pub(super) enum PasskeysCommand {
 /// Which passkey is meant.
 #[derive(Args, Debug)]
 pub(super) struct Which {
-    /// The site.
-    #[arg(value_parser = parse_site)]
+    /// The site, by its RP ID as in the list: example.org.
+    #[arg(value_name = "RP_ID", value_parser = parse_site)]
     site: RpId,
     /// The account's name, where the site has several.
     #[arg(long, value_name = "NAME")]
@@ -174,16 +173,12 @@ pub(super) fn passkeys(
 
 /// Asks a question that is no secret; nothing if nobody answers.
 fn ask(question: &str, input: &Mutex<Input>) -> Option<String> {
-    let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+    console::put_question(question);
     next_line(input)
 }
 
 fn is_yes(answer: &str) -> bool {
     matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
-}
-
-fn tell(words: &str) {
-    let _ = writeln!(stderr(), "{words}");
 }
 
 /// So many of them, in words.

@@ -10,14 +10,17 @@ use handfast_proto::ids::CredentialId;
 use rand_core::OsRng;
 use serde_json::{Value, json};
 
-use super::{Which, ask, is_yes, tell};
-use crate::console::{Failure, code, date, unix_time};
+use super::{Which, ask, is_yes};
+use crate::console::{Failure, code, columns, date, tell, unix_time};
 use crate::engine::{Authenticator, printable};
 use crate::phone::Input;
 use crate::vault::{Passkey, Vault};
 
 /// The most bytes that a name may have (CTAP 2.3 §6.1).
 const LONGEST_NAME: usize = 64;
+
+/// How much of a credential ID the list shows: enough to tell a few of an account from each other.
+const SHORT_ID: usize = 8;
 
 pub(super) fn parse_name(text: &str) -> Result<String, String> {
     match text.len() > LONGEST_NAME {
@@ -56,10 +59,39 @@ pub(super) fn list(vault: &Vault, json: bool) -> String {
     if passkeys.is_empty() {
         return "There are no passkeys yet.".to_owned();
     }
-    let lines = passkeys
-        .iter()
-        .map(|passkey| format!("{}  {}", passkey.rp_id, name(&passkey.user_name)));
+    let rows: Vec<_> = passkeys.iter().map(|passkey| row(passkey)).collect();
+    let width = |column: fn(&Row) -> &String| rows.iter().map(|row| columns(column(row))).max();
+    let widths = (width(|row| &row.site), width(|row| &row.account));
+    let lines = rows.iter().map(|row| row.line(widths));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What the list says of a passkey.
+struct Row {
+    site: String,
+    account: String,
+    made: String,
+    id: String,
+}
+
+fn row(passkey: &Passkey) -> Row {
+    Row {
+        site: passkey.rp_id.to_string(),
+        account: name(&passkey.user_name),
+        made: day(passkey.created_at),
+        id: id(passkey).chars().take(SHORT_ID).collect(),
+    }
+}
+
+impl Row {
+    fn line(&self, (site, account): (Option<usize>, Option<usize>)) -> String {
+        let filled = |text: &str, width: Option<usize>| {
+            let missing = width.unwrap_or_default().saturating_sub(columns(text));
+            text.to_owned() + &" ".repeat(missing)
+        };
+        let (site, account) = (filled(&self.site, site), filled(&self.account, account));
+        format!("{site}  {account}  {}  {}", self.made, self.id)
+    }
 }
 
 fn brief(passkey: &Passkey) -> Value {
@@ -157,9 +189,7 @@ fn only<'a>(vault: &'a Vault, which: &Which) -> Result<&'a Passkey, Failure> {
             several.len(),
             which.site
         ))
-        .with_hint(
-            "Say which with --user or --id; see: handfast-authenticator passkeys show SITE",
-        )),
+        .with_hint("Say which with --user or --id; see: handfast-authenticator passkeys list")),
     }
 }
 

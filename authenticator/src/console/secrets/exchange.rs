@@ -95,17 +95,14 @@ pub(crate) fn new_document_passphrase(secrets: &mut dyn Secrets) -> Result<Passp
     if let Some(given) = secret_file(EXPORT_PASSPHRASE_FILE)? {
         return long_enough(&given);
     }
-    let typed = until_right(|wrong| {
+    let typed = until_chosen(|wrong| {
         let question = format!(
             "{wrong}Choose a pass phrase for the document (at least {SHORTEST_PASSPHRASE} characters): "
         );
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);
         };
-        Ok(repeated(secrets, &typed, long_enough(&typed), || {
-            Failure::usage("The two pass phrases are not the same")
-                .with_hint("Try again; nothing was exported.")
-        }))
+        Ok(repeated(secrets, &typed, long_enough(&typed), not_the_same))
     })?;
     typed.ok_or_else(no_document_passphrase)
 }

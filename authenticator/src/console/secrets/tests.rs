@@ -3,15 +3,19 @@ use std::collections::VecDeque;
 use rand_core::OsRng;
 use zeroize::Zeroizing;
 
-use super::{Secrets, new_pin, open_vault};
+use super::{Secrets, new_passphrase, new_pin, open_vault};
 use crate::home::Home;
 use crate::passphrase::{Passphrase, Stretching};
 use crate::vault::{InitOptions, Vault};
+
+/// Stands for the words that were proposed.
+const PROPOSED: &str = "(the words)";
 
 /// A person who types these lines and then leaves.
 struct Person {
     asked: Vec<String>,
     lines: VecDeque<&'static str>,
+    proposed: String,
 }
 
 impl Person {
@@ -19,6 +23,7 @@ impl Person {
         Self {
             asked: Vec::new(),
             lines: lines.iter().copied().collect(),
+            proposed: String::new(),
         }
     }
 }
@@ -27,12 +32,14 @@ impl Secrets for Person {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
         self.asked.push(question.to_owned());
         let line = self.lines.pop_front()?;
-        Some(Zeroizing::new(line.to_owned()))
+        Some(Zeroizing::new(line.replace(PROPOSED, &self.proposed)))
     }
 
     fn say(&mut self, _words: &str) {}
 
-    fn propose(&mut self, _words: &str) {}
+    fn propose(&mut self, words: &str) {
+        words.clone_into(&mut self.proposed);
+    }
 }
 
 #[test]
@@ -49,10 +56,40 @@ fn a_mistyped_pin_is_asked_for_again_and_the_reason_is_told() {
 }
 
 #[test]
-fn a_third_mistyped_pin_ends_it() {
-    let mut person = Person::typing(&["12", "12", "12", "2718", "2718"]);
-    assert_eq!(new_pin(&mut person).unwrap_err().code(), 2);
+fn who_chooses_a_pin_may_mistype_it_as_often_as_he_likes() {
+    let mut person = Person::typing(&["12", "12", "12", "2718", "2", "12", "2718", "2718"]);
+    assert!(new_pin(&mut person).unwrap().is_some());
+    assert_eq!(person.asked.len(), 8);
+}
+
+#[test]
+fn an_own_pass_phrase_is_typed_twice_and_the_proposed_words_once() {
+    let mut person = Person::typing(&[PROPOSED]);
+    new_passphrase(&mut person).unwrap();
+    assert_eq!(person.asked.len(), 1);
+
+    let own = "a phrase of my own";
+    let mut person = Person::typing(&["short", own, "a phrase of my won", own, own]);
+    new_passphrase(&mut person).unwrap();
+    assert_eq!(person.asked.len(), 5);
+    let why = &person.asked[3];
+    assert!(
+        why.starts_with("The two pass phrases are not the same.\n"),
+        "{why}"
+    );
+
+    // Mistyped words are no pass phrase of his own yet.
+    let mut person = Person::typing(&["(the words) ", PROPOSED, PROPOSED]);
+    new_passphrase(&mut person).unwrap();
     assert_eq!(person.asked.len(), 3);
+}
+
+#[test]
+fn who_leaves_has_chosen_no_pass_phrase() {
+    for lines in [&["a phrase of my own"][..], &["short"][..], &[][..]] {
+        let failure = new_passphrase(&mut Person::typing(lines)).unwrap_err();
+        assert_eq!(failure.code(), 2, "{lines:?}");
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use handfast_proto::cbor::{self, Map, Value};
 use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
+use tracing::info;
 
-use super::{UnlockError, at};
+use super::{DeviceError, at};
 use crate::disk::{make_folder, read_secret, write_atomically};
 use crate::format::Format;
 
@@ -101,12 +102,12 @@ pub(crate) enum NoTry {
     TooSoon(#[from] TooSoon),
     /// It could not be counted.
     #[error(transparent)]
-    NotCounted(#[from] UnlockError),
+    NotCounted(#[from] DeviceError),
 }
 
 /// A try that may be made.
 #[must_use]
-pub(crate) struct Try {
+struct Try {
     /// Whether it is counted as a wrong one already.
     counted: bool,
 }
@@ -124,13 +125,32 @@ impl Tries {
     }
 
     /// Returns how long nobody needs to be asked for a pass phrase.
+    #[cfg(any(test, feature = "console"))]
     pub(crate) fn look(&self, now: &Moment) -> Result<(), TooSoon> {
         self.read().map_or(Ok(()), |counted| counted.wait(now))
     }
 
+    /// Makes a try, and counts it if it is wrong: `open` returns nothing then.
+    pub(crate) fn attempt<T, E: From<NoTry>>(
+        &self,
+        open: impl FnOnce() -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        let attempt = self.begin(&Moment::now())?;
+        let opened = open()?;
+        match &opened {
+            Some(_) => self.right(attempt),
+            None => {
+                if let Err(error) = self.wrong(attempt, &Moment::now()) {
+                    info!("a wrong pass phrase is not counted: {error}");
+                }
+            }
+        }
+        Ok(opened)
+    }
+
     /// Begins a try. After a wrong one, each is counted before it is made, so that nobody gets more of them
     /// by ending the program or by trying in two at once; the first of all costs nothing.
-    pub(crate) fn begin(&self, now: &Moment) -> Result<Try, NoTry> {
+    fn begin(&self, now: &Moment) -> Result<Try, NoTry> {
         if self.read().is_none() {
             return Ok(Try { counted: false });
         }
@@ -139,7 +159,7 @@ impl Tries {
     }
 
     /// The pass phrase was wrong.
-    pub(crate) fn wrong(&self, attempt: Try, now: &Moment) -> Result<(), UnlockError> {
+    fn wrong(&self, attempt: Try, now: &Moment) -> Result<(), DeviceError> {
         match attempt.counted {
             true => Ok(()),
             false => match self.count(now, false) {
@@ -150,7 +170,7 @@ impl Tries {
     }
 
     /// The pass phrase was right: all is forgotten.
-    pub(crate) fn right(&self, attempt: Try) {
+    fn right(&self, attempt: Try) {
         if attempt.counted {
             // Left there it only makes wrong tries wait.
             let _ = fs::remove_file(self.path());

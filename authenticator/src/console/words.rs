@@ -1,0 +1,131 @@
+//! Words for a person, on a terminal or wherever they are read: lines end between words.
+
+use std::io::{self, Write, stderr, stdout};
+use std::os::fd::AsFd;
+
+use rustix::termios::{QueueSelector, isatty, tcflush, tcgetwinsize};
+use textwrap::{Options, WordSplitter};
+
+/// What a terminal has whose width is not known.
+const USUAL: usize = 80;
+/// Nothing can be read in less.
+const NARROWEST: usize = 24;
+
+/// How wide lines may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Width {
+    /// Of a terminal, in columns.
+    Columns(usize),
+    /// Not bounded: it is no terminal.
+    Unbounded,
+}
+
+impl Width {
+    /// Returns the width of standard error.
+    pub fn of_terminal() -> Self {
+        Self::of(stderr())
+    }
+
+    /// Returns the width of what is written to.
+    pub fn of(output: impl AsFd) -> Self {
+        match tcgetwinsize(output) {
+            Ok(size) if size.ws_col > 0 => Self::Columns(usize::from(size.ws_col).max(NARROWEST)),
+            Ok(_) => Self::Columns(USUAL),
+            Err(_) => Self::Unbounded,
+        }
+    }
+
+    /// Returns how many columns there are, or usually are.
+    pub fn columns(self) -> usize {
+        match self {
+            Self::Columns(columns) => columns,
+            Self::Unbounded => USUAL,
+        }
+    }
+
+    /// Ends lines between words. What is one word, as an address, a file's name or an option, is left to
+    /// the terminal: whoever copies it gets it whole.
+    pub fn wrap(self, text: &str) -> String {
+        let Self::Columns(columns) = self else {
+            return text.to_owned();
+        };
+        // The last column stays free: some terminals begin a new line after it.
+        let options = Options::new(columns - 1)
+            .break_words(false)
+            .word_splitter(WordSplitter::NoHyphenation);
+        let words = text.trim_end_matches(' ');
+        // A question ends with a space.
+        let (_, end) = text.split_at(words.len());
+        textwrap::fill(words, options) + end
+    }
+}
+
+/// Returns how many columns a text takes.
+pub fn columns(text: &str) -> usize {
+    textwrap::core::display_width(text)
+}
+
+/// Says something on standard error.
+pub fn tell(words: &str) {
+    // Who closed our output does not want to hear it.
+    let _ = writeln!(stderr(), "{}", Width::of_terminal().wrap(words));
+}
+
+/// Asks something on standard error; the answer is typed behind it.
+pub fn put_question(question: &str) {
+    let question = Width::of_terminal().wrap(question);
+    let _ = write!(stderr(), "{question}").and_then(|()| stderr().flush());
+}
+
+/// Prints a result on standard output.
+///
+/// # Errors
+///
+/// Those of writing.
+pub fn print(words: &str) -> io::Result<()> {
+    writeln!(stdout(), "{}", Width::of(stdout()).wrap(words)).and_then(|()| stdout().flush())
+}
+
+/// Forgets what was typed at a terminal before a question was there: it is no answer to it. What is no
+/// terminal is left as it is.
+pub fn forget_typed(input: impl AsFd) -> bool {
+    isatty(&input) && tcflush(input, QueueSelector::IFlush).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_kept_whole_on_a_terminal_only() {
+        let text = "Make a passkey for this site, for ana?";
+        assert_eq!(Width::Unbounded.wrap(text), text);
+        assert_eq!(
+            Width::Columns(30).wrap(text),
+            "Make a passkey for this site,\nfor ana?"
+        );
+    }
+
+    #[test]
+    fn what_is_copied_stays_in_one_piece() {
+        let address = format!("FIDO:/{}", "0123456789".repeat(20));
+        assert_eq!(Width::Columns(80).wrap(&address), address);
+        let hint = "Answer the question, or give --on-conflict keep-both; nothing was imported.";
+        for columns in 24..80 {
+            let wrapped = Width::Columns(columns).wrap(hint);
+            for word in ["--on-conflict", "keep-both;"] {
+                assert!(wrapped.contains(word), "{wrapped}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_question_keeps_its_space_and_lists_their_shape() {
+        let question = "Which account?\n  1 ana (Ana)\n  2 bob\n\n(a number, or Enter to refuse) ";
+        assert_eq!(Width::Columns(60).wrap(question), question);
+        assert_eq!(
+            Width::Columns(30).wrap("Delete it for good? [y/N] "),
+            "Delete it for good? [y/N] "
+        );
+    }
+}
