@@ -343,3 +343,58 @@ fn a_full_disk_and_a_read_only_folder_leave_the_vault_as_it_was() {
     }
     assert_eq!(passkeys(&stage, &home), 2);
 }
+
+/// Runs the rest of its arguments with a vault's folder on a disk that is full, and says whether that left
+/// the folder as it was.
+const FULL: &str = r#"
+set -e
+cp -r "$VAULT" "$COPY"
+mount -t tmpfs -o size=256k,mode=700 tmpfs "$VAULT"
+cp -r "$COPY/." "$VAULT"
+head -c 1M /dev/zero >"$VAULT/.filler" 2>/dev/null || true
+set +e
+"$@"
+code=$?
+rm "$VAULT/.filler"
+diff -r "$COPY" "$VAULT" >&2 || exit 99
+exit "$code"
+"#;
+
+#[test]
+fn a_disk_without_room_is_named_and_leaves_the_vault_as_it_was() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 2);
+    let possible = Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no namespace with a disk of its own can be made here");
+        return;
+    }
+    let rename = [
+        "passkeys",
+        "rename",
+        "example.org",
+        "--name",
+        "n",
+        "--id",
+        "AAAAAA",
+    ];
+    for (number, words) in [&["vault", "passphrase"][..], &["vault", "rekey"], &rename]
+        .into_iter()
+        .enumerate()
+    {
+        let inner = command(&stage, &home, words);
+        let mut outer = Command::new("unshare");
+        outer.args(["-rm", "sh", "-c", FULL, "sh"]);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            outer.env(name, value.unwrap());
+        }
+        let copy = stage.folder().join(format!("copy{number}"));
+        outer.env("VAULT", home.vault()).env("COPY", copy);
+        told(&finish(outer, ""), 1, "No space left on device");
+    }
+    assert_eq!(passkeys(&stage, &home), 2);
+}
