@@ -1,7 +1,9 @@
 //! Where vault and device store are.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "console")]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// The folders of this device.
 #[derive(Clone, Debug, PartialEq)]
