@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rand_core::{OsRng, RngCore};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 /// Unfinished files begin with this; readers pass them over, and so does a file sync that leaves
@@ -59,8 +60,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a file like [`write_atomically`], but takes the place of no other.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     publish(path, bytes, |unfinished| {
-        step(Step::Link)?;
-        match fs::hard_link(unfinished, path) {
+        match step(Step::Link).and_then(|()| fs::hard_link(unfinished, path)) {
             // As on a stick with FAT.
             Err(error) if knows_no_links(&error) => rename_new(unfinished, path),
             linked => {
@@ -76,14 +76,25 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Whether a file system refused a link because it has none.
 fn knows_no_links(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     let refusals = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK];
     Errno::from_io_error(error).is_some_and(|error| refusals.contains(&error))
 }
 
-/// Moves a file to where none is. Not every file system can, but those that know no links.
+/// Moves a file to where none is.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot look and move in one: the place is taken first. A crash between the two
+        // leaves an empty file there.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(to)?;
+            fs::rename(from, to)
+        }
+        moved => moved.map_err(io::Error::from),
+    }
 }
 
 /// Moves a file into another's place, durably.
@@ -194,7 +205,7 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         // A link, or a socket.
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(Unread::NoFile),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(Unread::NoFile),
         Err(error) => return Err(Unread::Io(error.into())),
     };
     bounded(file, most, None).map(|mut bytes| std::mem::take(&mut *bytes))
@@ -251,22 +262,18 @@ pub(crate) fn is_unfinished(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::power::{Cut, with_cut};
     use super::*;
 
     #[test]
     fn where_there_are_no_links_a_new_file_still_takes_no_others_place() {
         let folder = tempfile::tempdir().unwrap();
-        let [one, two, place] = ["one", "two", "place"].map(|name| folder.path().join(name));
-        fs::write(&one, "1").unwrap();
-        fs::write(&two, "2").unwrap();
-        rename_new(&one, &place).unwrap();
-        let refused = rename_new(&two, &place).unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-        assert!(!knows_no_links(&refused));
-        assert_eq!(fs::read(&place).unwrap(), b"1");
-        assert_eq!(fs::read(&two).unwrap(), b"2");
-        assert!(!one.exists());
-        let none = io::Error::from(rustix::io::Errno::PERM);
-        assert!(knows_no_links(&none));
+        let place = folder.path().join("place");
+        for (bytes, kind) in [(b"1", None), (b"2", Some(io::ErrorKind::AlreadyExists))] {
+            let (written, _) = with_cut(0, Cut::NoLinks, || write_new(&place, bytes));
+            assert_eq!(written.err().map(|error| error.kind()), kind);
+            assert_eq!(fs::read(&place).unwrap(), b"1");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 }

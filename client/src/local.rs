@@ -1,5 +1,7 @@
 //! This device's own passkeys: the same engine and vault as on the phone.
 
+use std::time::Duration;
+
 use handfast_authenticator::console::{SiteName, steady, unix_time};
 use handfast_authenticator::device::PinCheck;
 use handfast_authenticator::engine::{
@@ -241,6 +243,13 @@ impl AtKeyboard<'_> {
         Ok(Answer::WrongPin)
     }
 
+    fn say_too_soon(&mut self, wait: Duration) {
+        let wait = wait.as_secs();
+        self.keyboard.say(&format!(
+            "Too many pass phrases were wrong: the next has to wait {wait} s."
+        ));
+    }
+
     fn by_passphrase(
         &mut self,
         what: &str,
@@ -251,6 +260,10 @@ impl AtKeyboard<'_> {
             "The PIN is blocked. The pass phrase of the vault does instead, and frees the PIN.",
         );
         for _ in 0..ATTEMPTS {
+            if let Some(wait) = pin.passphrase_waits() {
+                self.say_too_soon(wait);
+                break;
+            }
             let typed = match self.keyboard.passphrase(what) {
                 Err(Unanswered::Refused) => break,
                 typed => typed?,
@@ -263,9 +276,7 @@ impl AtKeyboard<'_> {
                     return Ok(right);
                 }
                 Ok(PassphraseCheck::TooSoon(wait)) => {
-                    let wait = wait.as_secs();
-                    let words = format!("Too many were wrong: the next has to wait {wait} s.");
-                    self.keyboard.say(&words);
+                    self.say_too_soon(wait);
                     break;
                 }
                 Ok(_) => self.keyboard.say("That is not the pass phrase."),

@@ -35,7 +35,7 @@ pub enum OriginError {
     )]
     PublicSuffix(RpId),
     /// `http` is for `localhost` and names below it only.
-    #[error("{0} is not secure: only https, or http://localhost")]
+    #[error("{0} is not secure: only https, or http://localhost and names below it")]
     Insecure(String),
     /// The RP ID is not the origin's domain or a suffix of it.
     #[error("the RP ID {rp_id} does not belong to {origin}")]
@@ -99,8 +99,8 @@ impl Origin {
         &self.text
     }
 
-    /// Returns the address to connect to instead, for a name below `localhost` that no certificate stands
-    /// behind: nobody else is asked where that is.
+    /// Returns the address to connect to for this computer's own names, which no certificate stands behind:
+    /// neither is a server of names asked where that is, nor is a proxy on the way.
     pub(crate) fn here(&self) -> Option<String> {
         let rest = self.text.strip_prefix("http://")?;
         let rest = rest.strip_prefix(self.domain.as_str())?;

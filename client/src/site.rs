@@ -72,6 +72,9 @@ impl Site {
             .timeout_global(Some(PATIENCE))
             .max_redirects(0)
             .http_status_as_error(false);
+        if origin.here().is_some() {
+            config = config.proxy(None);
+        }
         if origin.as_str().starts_with("https") {
             let mut anchors = ca_file.map(file_anchors).transpose()?.unwrap_or_default();
             anchors.extend(system_anchors());

@@ -11,7 +11,8 @@ pub struct Terminal {
     program: Child,
     keyboard: ChildStdin,
     screen: ChildStdout,
-    shown: String,
+    shown: Vec<u8>,
+    /// How much of it was waited for already.
     read: usize,
 }
 
@@ -27,6 +28,7 @@ impl Terminal {
             .chain(command.get_args())
             .map(|word| format!("'{}'", word.to_str().unwrap()))
             .collect();
+        line.insert(0, "stty cols 80 rows 24;".to_owned());
         line.push(redirections.to_owned());
         let mut outer = Command::new("timeout");
         outer.args(["--foreground", LONGEST, "script", "--quiet", "--return"]);
@@ -46,7 +48,7 @@ impl Terminal {
             keyboard: program.stdin.take().unwrap(),
             screen: program.stdout.take().unwrap(),
             program,
-            shown: String::new(),
+            shown: Vec::new(),
             read: 0,
         }
     }
@@ -67,13 +69,16 @@ impl Terminal {
     /// If the program ends before.
     pub fn until(&mut self, words: &str) {
         let mut bytes = [0; 1024];
-        while !self.shown[self.read..].replace("\r\n", " ").contains(words) {
+        loop {
+            let shown = flat(&self.shown);
+            if let Some(at) = shown.get(self.read..).and_then(|rest| rest.find(words)) {
+                self.read += at + words.len();
+                return;
+            }
             let count = self.screen.read(&mut bytes).unwrap();
-            assert!(count > 0, "no “{words}” in {}", self.shown);
-            self.shown
-                .push_str(&String::from_utf8_lossy(&bytes[..count]));
+            assert!(count > 0, "no “{words}” in {shown}");
+            self.shown.extend(&bytes[..count]);
         }
-        self.read = self.shown.len();
     }
 
     /// Waits for the end; returns the exit code and all that was shown.
@@ -82,10 +87,24 @@ impl Terminal {
     ///
     /// If it cannot be waited for.
     pub fn finish(mut self) -> (i32, String) {
-        let mut rest = Vec::new();
-        self.screen.read_to_end(&mut rest).unwrap();
-        self.shown.push_str(&String::from_utf8_lossy(&rest));
+        self.screen.read_to_end(&mut self.shown).unwrap();
         let code = self.program.wait().unwrap().code();
-        (code.unwrap_or(-1), self.shown)
+        let shown = String::from_utf8_lossy(&self.shown).into_owned();
+        (code.unwrap_or(-1), shown)
     }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // What has ended already cannot be ended, which is what is wanted.
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// What is on a screen as one line: where a line goes on, it is further in.
+fn flat(shown: &[u8]) -> String {
+    String::from_utf8_lossy(shown)
+        .replace("\r\n  ", " ")
+        .replace("\r\n", " ")
 }

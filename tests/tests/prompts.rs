@@ -179,13 +179,22 @@ fn a_blocked_pin_gives_way_to_the_pass_phrase_at_the_prompt() {
 fn what_was_typed_before_a_question_is_no_answer_to_it() {
     let stage = stage();
     let home = phone(&stage, "phone");
-    for (answer, code) in [("n", 3), ("y", 0)] {
-        let (computer, url) = computer(&stage, answer);
+    for (number, (answer, code, is_piped)) in [("n", 3, false), ("y", 0, false), ("n", 3, true)]
+        .into_iter()
+        .enumerate()
+    {
+        let (computer, url) = computer(&stage, &format!("computer{number}"));
         let options = stage.phone_options("here");
-        let mut arguments = vec!["scan", &url, "--no-notify"];
+        let file = stage.folder().join("code");
+        std::fs::write(&file, format!("{url}\n")).unwrap();
+        let (code_from, redirection) = match is_piped {
+            true => ("-", format!("<'{}'", file.display())),
+            false => (url.as_str(), String::new()),
+        };
+        let mut arguments = vec!["scan", code_from, "--no-notify"];
         arguments.extend(options.iter().map(String::as_str));
         let scan = stage.command(Program::Phone, &home, &arguments);
-        let mut terminal = Terminal::start(&scan, "");
+        let mut terminal = Terminal::start(&scan, &redirection);
         // Whatever was asked before, this was meant for that.
         terminal.type_line(if answer == "n" { "y" } else { "n" });
         terminal.until("Approve? [y/N] ");
@@ -194,4 +203,27 @@ fn what_was_typed_before_a_question_is_no_answer_to_it() {
         assert_eq!(ended, code, "{shown}");
         assert_eq!(computer.finish(PATIENCE).unwrap().code, code);
     }
+}
+
+#[test]
+fn codes_that_were_pasted_at_once_are_answered_one_after_another() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    let computers = ["one", "two"].map(|name| computer(&stage, name));
+    let options = stage.phone_options("here");
+    let mut arguments = vec!["run", "--no-notify"];
+    arguments.extend(options.iter().map(String::as_str));
+    let run = stage.command(Program::Phone, &home, &arguments);
+    let mut terminal = Terminal::start(&run, "");
+    terminal.until("Ready.");
+    let codes = computers.each_ref().map(|(_, url)| url.as_str());
+    terminal.type_line(&codes.join("\n"));
+    for (computer, _) in computers {
+        terminal.until("Approve? [y/N] ");
+        terminal.type_line("y");
+        assert_eq!(computer.finish(PATIENCE).unwrap().code, 0);
+    }
+    terminal.until("Done.");
+    terminal.type_line("\u{4}");
+    assert_eq!(terminal.finish().0, 0);
 }

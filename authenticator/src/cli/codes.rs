@@ -58,7 +58,7 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
         let line = match (desk.next)(patience) {
             Typed::Line(line) => line,
             Typed::TimedOut => {
-                lock(phone, voice, Why::Idle);
+                lock(phone, voice);
                 continue;
             }
             _ => return,
@@ -67,12 +67,11 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
         if line.is_empty() {
             continue;
         }
-        // Nothing more is to be sealed under a key that may have leaked.
-        let is_superseded = |it: &Authenticator| it.vault.is_superseded();
-        if phone.authenticator.as_ref().is_some_and(is_superseded) {
-            lock(phone, voice, Why::Changed);
-        }
-        let answered = match phone.authenticator {
+        let answered = match &phone.authenticator {
+            Some(open) if open.vault.is_superseded() => {
+                renew(phone, voice, desk.unlock);
+                Ok(())
+            }
             Some(_) => Ok(()),
             None => unlock(phone, voice, desk.unlock),
         };
@@ -82,29 +81,36 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
     }
 }
 
-/// Why a device locks itself.
-#[derive(Clone, Copy, Debug)]
-enum Why {
-    Changed,
-    Idle,
+/// Drops vault and device store; all keys in them are wiped with that.
+fn lock(phone: &mut Phone, voice: Voice) {
+    if phone.authenticator.take().is_some() {
+        voice.say(
+            "Locked, as no code came for a while. The next one asks to unlock.",
+            json!({"event": "locked"}),
+        );
+    }
 }
 
-/// Drops vault and device store; all keys in them are wiped with that.
-fn lock(phone: &mut Phone, voice: Voice, why: Why) {
-    if phone.authenticator.take().is_none() {
-        return;
+/// Takes over what another device changed: as little as can be is to be sealed under a key that may have
+/// leaked. But whoever can write to the folder can put a newer header there, and with that nobody is locked
+/// out of what is open.
+fn renew(
+    phone: &mut Phone,
+    voice: Voice,
+    unlock: &mut dyn FnMut() -> Result<Authenticator, Failure>,
+) {
+    voice.say(
+        "The vault has a newer header: another device or program gave it another pass phrase or key.",
+        json!({"event": "superseded"}),
+    );
+    if let Err(failure) = self::unlock(phone, voice, unlock) {
+        told::tell(&failure, voice);
+        voice.say(
+            "Going on with what was unlocked before. If you changed nothing, somebody may have put that file \
+             there: handfast-authenticator passkeys list names it.",
+            json!({"event": "going-on"}),
+        );
     }
-    let (words, why) = match why {
-        Why::Changed => (
-            "Locked, as the vault has another pass phrase or key now, from another device or program.",
-            "changed",
-        ),
-        Why::Idle => (
-            "Locked, as no code came for a while. The next one asks to unlock.",
-            "idle",
-        ),
-    };
-    voice.say(words, json!({"event": "locked", "why": why}));
 }
 
 fn unlock(

@@ -151,6 +151,7 @@ impl Secrets for AtTerminal<'_> {
     fn ask(&mut self, question: &str) -> Option<Zeroizing<String>> {
         let mut input = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _silence = input.silence();
+        input.forget_typed();
         match self.1 {
             Voice::Json => self
                 .1
@@ -226,14 +227,11 @@ fn run(arguments: Arguments, input: &Arc<Mutex<Input>>) -> Result<(), Failure> {
         } => {
             let authenticator = console::open(&home, &mut secrets)?;
             let status = group::status(&authenticator.device);
-            print(&if json {
-                group_json(&status).to_string()
-            } else {
-                group_words(
-                    &status,
-                    "This device is in no trust group yet: it makes one with its first passkey.",
-                )
-            });
+            let none = "This device is in no trust group yet: it makes one with its first passkey.";
+            match json {
+                true => print(&group_json(&status).to_string()),
+                false => print_words(&group_words(&status, none)),
+            }
             Ok(())
         }
         Command::Passkeys { command } => passkeys::passkeys(&home, command, input),
@@ -298,8 +296,9 @@ fn may_power_on(voice: Voice, input: &Mutex<Input>) -> bool {
         voice.say(console::POWERING_ON, json!({"event": "powering-on"}));
         return true;
     }
-    console::put_question(console::POWER_ON);
     let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+    input.forget_typed();
+    console::put_question(console::POWER_ON);
     match input.line(None, &AtomicBool::new(false)) {
         Typed::Line(line) => {
             let line = line.trim().to_ascii_lowercase();
@@ -378,7 +377,7 @@ fn serve(
         lock_after,
         next: &mut |patience| {
             let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
-            input.line(patience, &AtomicBool::new(false))
+            input.code(patience)
         },
         unlock: &mut { open },
         answer: &mut |phone, line| {

@@ -225,6 +225,9 @@ impl From<VaultError> for Failure {
                 "Restore it into a folder of its own with --vault; nothing was changed."
             }
             VaultError::NewerBackup(_) => "Install that version; nothing was changed.",
+            VaultError::ManyHeaders(_) => {
+                "Remove those files *.handfast from its folder that you do not know; nothing was changed."
+            }
             VaultError::WrongKey => "Unlock it with its pass phrase; nothing was changed.",
             VaultError::OldHeaderStays { .. } => {
                 "What you asked for is done; remove that file, for the old pass phrase opens it."

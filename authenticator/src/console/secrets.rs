@@ -5,6 +5,7 @@ mod exchange;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
@@ -27,8 +28,12 @@ const PIN_FILE: &str = "HANDFAST_PIN_FILE";
 const LONGEST_SECRET: usize = 16 * 1024;
 /// Fewer characters are no pass phrase for a folder that anybody may have a copy of.
 const SHORTEST_PASSPHRASE: usize = 12;
+const AGAIN: &str = "Once more: ";
+const NOT_THE_WORDS: &str = "These are not the words above. If it is to be your own, once more: ";
 /// How often a person may type a secret before the command gives up.
 const ATTEMPTS: usize = 3;
+/// How often a person may mistype what he chooses. No person does, but what is no person has no end.
+const CHOICES: usize = 20;
 
 /// How a program asks for secrets that no file holds.
 pub trait Secrets {
@@ -57,15 +62,15 @@ fn until_right<T>(
     asked(0..ATTEMPTS, ask)
 }
 
-/// Asks for what a person chooses, like [`until_right`], but as often as it takes: there is nothing to guess.
+/// Asks for what a person chooses, like [`until_right`], but more often: there is nothing to guess.
 fn until_chosen<T>(
     ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
-    asked(0.., ask)
+    asked(0..CHOICES, ask)
 }
 
 fn asked<T>(
-    attempts: impl Iterator<Item = usize>,
+    attempts: Range<usize>,
     mut ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
     let mut last = None;
@@ -100,13 +105,14 @@ fn repeated<T>(
     secrets: &mut dyn Secrets,
     typed: &str,
     chosen: Result<T, Failure>,
+    again: &str,
     differ: impl FnOnce() -> Failure,
 ) -> Typed<T> {
     let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(failure) => return Typed::Wrong(failure),
     };
-    match secrets.ask("Once more: ") {
+    match secrets.ask(again) {
         Some(again) if again.as_str() == typed => Typed::Right(chosen),
         _ => Typed::Wrong(differ()),
     }
@@ -262,7 +268,7 @@ pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Fa
         let chosen = long_enough(&typed);
         Ok(match *typed == *words {
             true => chosen.map_or_else(Typed::Wrong, Typed::Right),
-            false => repeated(secrets, &typed, chosen, not_the_same),
+            false => repeated(secrets, &typed, chosen, NOT_THE_WORDS, not_the_same),
         })
     })?;
     typed.ok_or_else(|| Failure::usage("No pass phrase was given"))
@@ -285,7 +291,13 @@ pub(super) fn another_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);
         };
-        Ok(repeated(secrets, &typed, long_enough(&typed), not_the_same))
+        Ok(repeated(
+            secrets,
+            &typed,
+            long_enough(&typed),
+            AGAIN,
+            not_the_same,
+        ))
     })?;
     typed.ok_or_else(|| {
         Failure::usage("No new pass phrase was given").with_hint(format!(
@@ -322,7 +334,7 @@ pub fn new_pin(secrets: &mut dyn Secrets) -> Result<Option<Pin>, Failure> {
             return Ok(Typed::Right(None));
         }
         let pin = Pin::parse(&typed).map(Some).map_err(Failure::from);
-        Ok(repeated(secrets, &typed, pin, || {
+        Ok(repeated(secrets, &typed, pin, AGAIN, || {
             Failure::usage("The two PINs are not the same").with_hint("Try again.")
         }))
     })?;

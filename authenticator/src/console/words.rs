@@ -8,6 +8,8 @@ use textwrap::{Options, WordSplitter};
 
 /// What a terminal has whose width is not known.
 const USUAL: usize = 80;
+/// How much further in the rest of a line stands.
+const INDENT: usize = 2;
 /// Nothing can be read in less.
 const NARROWEST: usize = 24;
 
@@ -43,21 +45,30 @@ impl Width {
         }
     }
 
-    /// Ends lines between words. What is one word, as an address, a file's name or an option, is left to
-    /// the terminal: whoever copies it gets it whole.
+    /// Ends lines between words; what goes on in another line stands further in, so that nobody takes it for
+    /// a line of its own. What is one word, as an address, a file's name or an option, is left to the
+    /// terminal: whoever copies it gets it whole.
     pub fn wrap(self, text: &str) -> String {
         let Self::Columns(columns) = self else {
             return text.to_owned();
         };
-        // The last column stays free: some terminals begin a new line after it.
-        let options = Options::new(columns - 1)
-            .break_words(false)
-            .word_splitter(WordSplitter::NoHyphenation);
-        let words = text.trim_end_matches(' ');
-        // A question ends with a space.
-        let (_, end) = text.split_at(words.len());
-        textwrap::fill(words, options) + end
+        let lines = text.split('\n').map(|line| wrap_line(line, columns));
+        lines.collect::<Vec<_>>().join("\n")
     }
+}
+
+fn wrap_line(line: &str, columns: usize) -> String {
+    let words = line.trim_end_matches(' ');
+    // A question ends with a space.
+    let (_, end) = line.split_at(words.len());
+    let begins = words.len() - words.trim_start_matches(' ').len();
+    let further_in = " ".repeat(begins.saturating_add(INDENT).min(columns / 2));
+    // The last column stays free: some terminals begin a new line after it.
+    let options = Options::new(columns - 1)
+        .subsequent_indent(&further_in)
+        .break_words(false)
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(words, options) + end
 }
 
 /// Returns how many columns a text takes.
@@ -102,7 +113,7 @@ mod tests {
         assert_eq!(Width::Unbounded.wrap(text), text);
         assert_eq!(
             Width::Columns(30).wrap(text),
-            "Make a passkey for this site,\nfor ana?"
+            "Make a passkey for this site,\n  for ana?"
         );
     }
 
@@ -116,6 +127,20 @@ mod tests {
             for word in ["--on-conflict", "keep-both;"] {
                 assert!(wrapped.contains(word), "{wrapped}");
             }
+        }
+    }
+
+    #[test]
+    fn no_name_makes_a_line_of_its_own() {
+        let fake = "2 bob, and asked by this device itself";
+        for columns in NARROWEST..100 {
+            let list = format!("Which account?\n  1 “ana {fake}”\n  2 “eve”");
+            let wrapped = Width::Columns(columns).wrap(&list);
+            let entries = wrapped.lines().filter(|line| {
+                let begins = line.len() - line.trim_start().len();
+                begins <= 2 && line.trim_start().starts_with('2')
+            });
+            assert_eq!(entries.collect::<Vec<_>>(), ["  2 “eve”"], "{wrapped}");
         }
     }
 

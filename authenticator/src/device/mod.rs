@@ -129,6 +129,20 @@ fn is_machine_id(text: &[u8]) -> bool {
     text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
 }
 
+impl DeviceError {
+    /// Returns whether nothing can be written there now, whatever it is.
+    fn is_unwritable(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source.kind(),
+            QuotaExceeded | ReadOnlyFilesystem | StorageFull
+        )
+    }
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> DeviceError {
     let path = path.to_owned();
     move |source| DeviceError::Io { path, source }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tracing::info;
 
 use super::{DeviceError, at};
-use crate::disk::{make_folder, read_secret, write_atomically};
+use crate::disk::{lock, make_folder, read_secret, write_atomically};
 use crate::format::Format;
 
 const NAME: &str = "tries.handfast";
@@ -108,8 +108,8 @@ pub(crate) enum NoTry {
 /// A try that may be made.
 #[must_use]
 struct Try {
-    /// Whether it is counted as a wrong one already.
-    counted: bool,
+    /// What was counted before, if this one is counted as a wrong one already.
+    before: Option<Counted>,
 }
 
 impl Tries {
@@ -125,44 +125,53 @@ impl Tries {
     }
 
     /// Returns how long nobody needs to be asked for a pass phrase.
-    #[cfg(any(test, feature = "console"))]
     pub(crate) fn look(&self, now: &Moment) -> Result<(), TooSoon> {
         self.read().map_or(Ok(()), |counted| counted.wait(now))
     }
 
-    /// Makes a try, and counts it if it is wrong: `open` returns nothing then.
+    /// Makes a try, and counts it if it is wrong: `open` returns nothing then. One that fails for another
+    /// reason is none.
     pub(crate) fn attempt<T, E: From<NoTry>>(
         &self,
         open: impl FnOnce() -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         let attempt = self.begin(&Moment::now())?;
-        let opened = open()?;
+        let opened = open();
         match &opened {
-            Some(_) => self.right(attempt),
-            None => {
+            Ok(Some(_)) => self.right(),
+            Ok(None) => {
                 if let Err(error) = self.wrong(attempt, &Moment::now()) {
                     info!("a wrong pass phrase is not counted: {error}");
                 }
             }
+            Err(_) => self.take_back(attempt),
         }
-        Ok(opened)
+        opened
     }
 
-    /// Begins a try. After a wrong one, each is counted before it is made, so that nobody gets more of them
-    /// by ending the program or by trying in two at once; the first of all costs nothing.
+    /// Begins a try. After a first wrong one each is counted before it is made, so that nobody gets more of
+    /// them by ending the program or by trying in two at once; without one, a try writes nothing.
     fn begin(&self, now: &Moment) -> Result<Try, NoTry> {
-        if self.read().is_none() {
-            return Ok(Try { counted: false });
+        let Some(before) = self.read() else {
+            return Ok(Try { before: None });
+        };
+        match self.count(now, true) {
+            Ok(()) => {}
+            // Where nothing can be written all can still be read. Who can bring that about can remove the
+            // counter as well.
+            Err(NoTry::NotCounted(error)) if error.is_unwritable() => before.wait(now)?,
+            Err(error) => return Err(error),
         }
-        self.count(now, true)?;
-        Ok(Try { counted: true })
+        Ok(Try {
+            before: Some(before),
+        })
     }
 
     /// The pass phrase was wrong.
     fn wrong(&self, attempt: Try, now: &Moment) -> Result<(), DeviceError> {
-        match attempt.counted {
-            true => Ok(()),
-            false => match self.count(now, false) {
+        match attempt.before {
+            Some(_) => Ok(()),
+            None => match self.count(now, false) {
                 Err(NoTry::NotCounted(error)) => Err(error),
                 _ => Ok(()),
             },
@@ -170,15 +179,28 @@ impl Tries {
     }
 
     /// The pass phrase was right: all is forgotten.
-    fn right(&self, attempt: Try) {
-        if attempt.counted {
-            // Left there it only makes wrong tries wait.
-            let _ = fs::remove_file(self.path());
+    fn right(&self) {
+        // Left there it only makes wrong tries wait.
+        let _ = fs::remove_file(self.path());
+    }
+
+    /// Whether the pass phrase was right nobody knows.
+    fn take_back(&self, attempt: Try) {
+        let Some(before) = attempt.before else {
+            return;
+        };
+        let Some(_lock) = lock(&self.folder) else {
+            return;
+        };
+        if let Some(now) = self.read() {
+            let wrong = now.wrong.saturating_sub(1);
+            // What stays counted only makes the next try wait.
+            let _ = self.save(&Counted { wrong, ..before });
         }
     }
 
     fn count(&self, now: &Moment, if_in_time: bool) -> Result<(), NoTry> {
-        let (folder, path) = (&self.folder, self.path());
+        let folder = &self.folder;
         make_folder(folder).map_err(at(folder))?;
         let lock = File::open(folder).map_err(at(folder))?;
         lock.lock().map_err(at(folder))?;
@@ -187,14 +209,19 @@ impl Tries {
             counted.wait(now)?;
         }
         let wrong = counted.map_or(0, |counted| counted.wrong).saturating_add(1);
+        let last = now.clone();
+        Ok(self.save(&Counted { wrong, last })?)
+    }
+
+    fn save(&self, counted: &Counted) -> Result<(), DeviceError> {
+        let path = self.path();
         let file = Map::new()
             .with(1, KIND)
             .with(2, FORMAT)
-            .with(3, u64::from(wrong))
-            .with(4, now.boot.as_str())
-            .with(5, now.since_boot.as_secs());
-        write_atomically(&path, &file.encode()).map_err(at(&path))?;
-        Ok(())
+            .with(3, u64::from(counted.wrong))
+            .with(4, counted.last.boot.as_str())
+            .with(5, counted.last.since_boot.as_secs());
+        write_atomically(&path, &file.encode()).map_err(at(&path))
     }
 
     /// What cannot be read counts for nothing: who can damage the file can remove it as well.
@@ -261,19 +288,46 @@ mod tests {
     fn a_right_pass_phrase_clears_the_count_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let tries = Tries::of(folder.path());
-        let first = tries.begin(&at_second(0)).unwrap();
-        tries.right(first);
+        let _first = tries.begin(&at_second(0)).unwrap();
+        tries.right();
         assert!(!tries.path().exists(), "a right one writes nothing");
         for _ in 0..FREE - 1 {
             wrong(&tries, &at_second(0)).unwrap();
         }
-        let right = tries.begin(&at_second(0)).unwrap();
-        tries.right(right);
+        let _right = tries.begin(&at_second(0)).unwrap();
+        tries.right();
         assert!(!tries.path().exists());
         for _ in 0..FREE {
             wrong(&tries, &at_second(0)).unwrap();
         }
         assert!(wrong(&tries, &at_second(0)).is_err());
+    }
+
+    #[test]
+    fn a_try_that_nobody_can_judge_is_none_and_a_right_one_clears_what_others_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let tries = Tries::of(folder.path());
+        wrong(&tries, &at_second(0)).unwrap();
+        let counted = |tries: &Tries| tries.read().map(|counted| counted.wrong);
+        for _ in 0..3 {
+            let unjudged = tries.attempt(|| -> Result<Option<()>, NoTry> {
+                assert_eq!(counted(&tries), Some(2), "before it is made");
+                Err(NoTry::TooSoon(TooSoon {
+                    wrong: 0,
+                    wait: Duration::ZERO,
+                }))
+            });
+            assert!(unjudged.is_err());
+            assert_eq!(counted(&tries), Some(1));
+        }
+        tries.right();
+        let right = tries.attempt(|| -> Result<_, NoTry> {
+            // Meanwhile, in another program.
+            wrong(&tries, &at_second(0)).unwrap();
+            Ok(Some(()))
+        });
+        assert_eq!(right.unwrap(), Some(()));
+        assert_eq!(counted(&tries), None);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::Step;
 /// What becomes of a step that is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
+    /// None at all: the file system knows no links.
+    NoLinks,
     /// The machine is off: no step after it is done either.
     Off,
     /// The disk is full, or the like: it is refused, and all after it are done.
@@ -53,6 +55,7 @@ pub(super) fn step(step: Step) -> io::Result<()> {
         let at = plug.done.len();
         plug.done.push(step);
         match plug.cut {
+            Some((_, Cut::NoLinks)) if step == Step::Link => Err(rustix::io::Errno::PERM.into()),
             Some((cut, Cut::Off)) if at >= cut => Err(io::Error::other("the power is off")),
             Some((cut, Cut::Once)) if at == cut => Err(io::Error::other("the disk is full")),
             _ => Ok(()),

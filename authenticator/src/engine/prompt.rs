@@ -5,7 +5,7 @@ use std::time::Duration;
 use handfast_proto::ids::RpId;
 use rand_core::CryptoRngCore;
 
-use crate::device::{DeviceStore, NoTry, PinCheck};
+use crate::device::{DeviceStore, Moment, NoTry, PinCheck};
 use crate::group::GroupError;
 use crate::passphrase::Passphrase;
 use crate::vault::{Vault, VaultError};
@@ -45,11 +45,9 @@ pub fn printable_text(text: &str) -> String {
             || matches!(c, '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
             || ('\u{e0000}'..='\u{e007f}').contains(&c)
     };
-    text.chars()
-        .filter(|c| !unseen(*c))
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    let seen: String = text.chars().filter(|c| !unseen(*c)).collect();
+    // A row of spaces would put what follows into a line of its own.
+    seen.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Who asks.
@@ -168,6 +166,9 @@ pub trait PinPad {
     /// [`PinUnavailable`]: whatever is answered then, the request fails, with the reason.
     fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable>;
 
+    /// Returns how long the pass phrase need not be asked for, as it would not be tried.
+    fn passphrase_waits(&self) -> Option<Duration>;
+
     /// Tries the vault's pass phrase in place of a blocked PIN; if it is right the PIN has all its tries
     /// again. A pass phrase that unlocked the vault earlier is no answer; it has to be given in this very
     /// prompt. Wrong ones are counted with those that did not unlock the vault.
@@ -263,6 +264,11 @@ impl PinPad for StorePin<'_> {
 
     fn is_blocked(&self) -> bool {
         self.device.pin_tries() == Some(0)
+    }
+
+    fn passphrase_waits(&self) -> Option<Duration> {
+        let looked = self.device.tries().look(&Moment::now());
+        looked.err().map(|too_soon| too_soon.wait)
     }
 
     fn check(&mut self, pin: &str) -> Result<PinCheck, PinUnavailable> {

@@ -1,13 +1,16 @@
 //! Lines from standard input, with a deadline, and without echo where a secret is typed.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use handfast_proto::hybrid::qr::SCHEME;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stdin;
+use rustix::termios::isatty;
 use zeroize::Zeroizing;
 
 use crate::console::{Silence, forget_typed};
@@ -18,6 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LONGEST: usize = 16 * 1024;
 /// The person's terminal, whatever standard input is.
 const TERMINAL: &str = "/dev/tty";
+/// How many codes wait for their turn.
+const MOST_CODES: usize = 16;
 /// How much is read at once.
 const AT_ONCE: usize = 4096;
 
@@ -42,6 +47,15 @@ pub(crate) struct Input {
     standby: Option<File>,
     /// The terminal, once it was turned to.
     terminal: Option<File>,
+    /// What was pasted while another code was answered.
+    codes: VecDeque<Zeroizing<String>>,
+}
+
+/// Whether a line is a code that a computer showed, and nothing that anybody answers.
+fn is_code(line: &str) -> bool {
+    let line = line.trim_start();
+    line.get(..SCHEME.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(SCHEME))
 }
 
 impl Default for Input {
@@ -51,6 +65,7 @@ impl Default for Input {
             ended: false,
             standby: None,
             terminal: None,
+            codes: VecDeque::new(),
         }
     }
 }
@@ -103,11 +118,41 @@ impl Input {
         Ok(Some(std::mem::replace(&mut self.buffer, empty())))
     }
 
-    /// Forgets what was typed at a terminal before a question was there.
+    /// Forgets what was typed at a terminal before a question was there; but codes that were pasted one
+    /// after another wait for their turn.
     pub(crate) fn forget_typed(&mut self) {
-        if forget_typed(self.source()) {
-            self.buffer = empty();
+        if let Some(terminal) = &self.standby {
+            forget_typed(terminal);
+            return;
         }
+        if !isatty(self.source()) {
+            return;
+        }
+        while self.buffer.len() < LONGEST && self.has_more() {
+            self.wait_and_read();
+        }
+        // Of a line that has no end yet as well.
+        forget_typed(self.source());
+        while let Some(line) = self.take_line() {
+            if is_code(&line) && self.codes.len() < MOST_CODES {
+                self.codes.push_back(line);
+            }
+        }
+        self.buffer = empty();
+    }
+
+    /// Waits for a code: one that was pasted while another was answered, else a line.
+    pub(crate) fn code(&mut self, limit: Option<Duration>) -> Typed {
+        match self.codes.pop_front() {
+            Some(code) => Typed::Line(code),
+            None => self.line(limit, &AtomicBool::new(false)),
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        let source = self.source();
+        let mut fds = [PollFd::new(&source, PollFlags::IN)];
+        !self.ended && matches!(poll(&mut fds, Some(&Timespec::default())), Ok(ready) if ready > 0)
     }
 
     fn source(&self) -> BorrowedFd<'_> {

@@ -217,9 +217,11 @@ fn who_asks(computer: Computer) -> &'static str {
     }
 }
 
-/// An account as a person reads it.
+/// An account as a person reads it: its site chose the names, and so they stand between marks that are not
+/// in them.
 fn shown(account: &Account) -> String {
-    steady(&described(account))
+    let names = described(account).replace(['“', '”', '„', '‟'], "\"");
+    format!("“{}”", steady(&names))
 }
 
 fn described(account: &Account) -> String {

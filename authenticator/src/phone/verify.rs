@@ -1,5 +1,7 @@
 //! Verifying the owner: by the PIN of this device, or by the pass phrase once that is blocked.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::input::{Input, Typed};
@@ -84,6 +86,14 @@ impl Asking {
         Answer::Blocked
     }
 
+    fn say_too_soon(&self, wait: Duration) {
+        let wait = wait.as_secs();
+        self.voice.say(
+            &format!("Too many pass phrases were wrong: the next has to wait {wait} s."),
+            json!({"event": "too-soon", "wait": wait}),
+        );
+    }
+
     fn by_passphrase(
         &self,
         right: Answer,
@@ -98,6 +108,10 @@ impl Asking {
             json!({"event": "pin-blocked", "asks": "passphrase"}),
         );
         for _ in 0..ATTEMPTS {
+            if let Some(wait) = pin.passphrase_waits() {
+                self.say_too_soon(wait);
+                break;
+            }
             let typed = self.secret("Pass phrase of the vault (Enter to give up): ", input)?;
             if typed.is_empty() {
                 break;
@@ -110,11 +124,7 @@ impl Asking {
                     return Ok(right);
                 }
                 Ok(PassphraseCheck::TooSoon(wait)) => {
-                    let wait = wait.as_secs();
-                    self.voice.say(
-                        &format!("Too many were wrong: the next has to wait {wait} s."),
-                        json!({"event": "too-soon", "wait": wait}),
-                    );
+                    self.say_too_soon(wait);
                     break;
                 }
                 Ok(PassphraseCheck::Wrong) => self.voice.say(

@@ -49,6 +49,13 @@ pub(super) struct Looked {
     settled: HashMap<PathBuf, SystemTime>,
 }
 
+/// Removes a file that nobody finished, if it is nobody's work any more; tells whether it did.
+pub(super) fn remove_if_left(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|it| it.modified());
+    let age = modified.ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age > LEFT_ALONE) && remove(path).is_ok()
+}
+
 impl Vault {
     /// Reads what changed in the folder since it was last read. A file that is rewritten in its place,
     /// as no file sync does that was met so far, is seen when its folder changes next.
@@ -97,11 +104,7 @@ impl Vault {
     /// Removes what crashes left among the files. That costs nothing but its room, so it need not work.
     pub(super) fn tidy_up(&mut self) {
         for path in std::mem::take(&mut self.unfinished) {
-            let modified = fs::symlink_metadata(&path).and_then(|it| it.modified());
-            let age = modified.ok().and_then(|at| at.elapsed().ok());
-            if age.is_some_and(|age| age > LEFT_ALONE) {
-                let _ = remove(&path);
-            }
+            remove_if_left(&path);
         }
     }
 

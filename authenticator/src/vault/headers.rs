@@ -141,7 +141,11 @@ impl Headers {
                 odd,
             });
         }
-        Err(VaultError::WrongPassphrase)
+        match found.len() {
+            // Whoever put so many there is not to make the owner doubt his pass phrase.
+            many if many > MOST_TRIED => Err(VaultError::ManyHeaders(many)),
+            _ => Err(VaultError::WrongPassphrase),
+        }
     }
 
     /// Adds the earlier keys to the newest, which must be that of a header that counts: of several with

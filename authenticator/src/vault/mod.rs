@@ -69,6 +69,9 @@ pub enum VaultError {
         /// Why.
         source: io::Error,
     },
+    /// There are so many headers of the vault that the pass phrase was not tried at each.
+    #[error("the vault has {0} headers, and the pass phrase opens none of the first few")]
+    ManyHeaders(usize),
     /// There is none.
     #[error("there is no vault in {}", .0.display())]
     Missing(PathBuf),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rand_core::CryptoRngCore;
 
-use super::folder::LARGEST;
+use super::folder::{LARGEST, remove_if_left};
 use super::header::{self, Header};
 use super::headers::{Found, Headers};
 use super::keys::{Keys, VaultKey};
@@ -268,10 +268,9 @@ impl Vault {
             }
         }
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
-        for unfinished in entries.flatten().map(|entry| entry.path()) {
-            if is_unfinished(&unfinished) && remove(&unfinished).is_ok() {
-                any = true;
-            }
+        let paths = entries.flatten().map(|entry| entry.path());
+        for unfinished in paths.filter(|path| is_unfinished(path)) {
+            any |= remove_if_left(&unfinished);
         }
         if any {
             // That it is gone may be lost with the power, and is then done again.

@@ -31,6 +31,8 @@ pub(super) fn ask_secret(question: &str) -> Option<Zeroizing<String>> {
 }
 
 fn put(terminal: &mut File, question: &str) -> Option<()> {
+    // A word that was typed before is no answer to this.
+    forget_typed(&*terminal);
     let question = Width::of(&*terminal).wrap(question);
     write!(terminal, "{question}").ok()
 }
@@ -132,8 +134,6 @@ impl Keyboard for Terminal {
 
     fn confirm(&mut self, what: &str) -> Result<(), Unanswered> {
         let question = format!("Do you want to {what}? [y/N] ");
-        // A word that was typed before is no answer to this.
-        let _ = File::open(TERMINAL).map(forget_typed);
         match ask_line(&question).ok_or(Unanswered::Nobody)?.as_str() {
             "y" | "Y" | "yes" | "Yes" | "YES" => Ok(()),
             _ => Err(Unanswered::Refused),

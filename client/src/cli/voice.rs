@@ -115,6 +115,8 @@ impl Voice {
 
     /// Asks on standard error and reads a line from standard input; nothing if it has ended.
     pub(super) fn ask(self, question: &str, event: &Value) -> Option<String> {
+        // A word that was typed before is no answer to this.
+        console::forget_typed(stdin());
         match self {
             Self::Words => console::put_question(question),
             Self::Json => self.say("", event),

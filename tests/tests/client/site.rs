@@ -23,15 +23,19 @@ fn site(answers: &[(u16, &str)]) -> (String, JoinHandle<()>) {
     (url, thread)
 }
 
-fn answer(stream: TcpStream, status: u16, body: &str) {
+/// Answers one request, and returns whose host it asked for.
+fn answer(stream: TcpStream, status: u16, body: &str) -> String {
     let mut reader = BufReader::new(&stream);
-    let mut length = 0;
+    let (mut length, mut host) = (0, String::new());
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         let line = line.trim().to_ascii_lowercase();
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
+        }
+        if let Some(value) = line.strip_prefix("host:") {
+            value.trim().clone_into(&mut host);
         }
         if line.is_empty() {
             break;
@@ -44,6 +48,7 @@ fn answer(stream: TcpStream, status: u16, body: &str) {
     );
     (&stream).write_all(head.as_bytes()).unwrap();
     (&stream).write_all(body.as_bytes()).unwrap();
+    host
 }
 
 /// Nothing may be claimed of a site that did not judge.
@@ -115,6 +120,36 @@ fn a_site_that_cannot_be_reached_is_told() {
         1,
         "cannot be reached",
     );
+}
+
+#[test]
+fn a_name_below_localhost_is_this_computer_whatever_proxy_there_is() {
+    let stage = stage();
+    let home = stage.home("d", PASSPHRASE, PIN).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("shop.localhost:{}", listener.local_addr().unwrap().port());
+    let url = format!("http://{host}");
+    let air = format!("simulated={}", stage.air("here").display());
+    let arguments = [
+        "register", &url, "--user", "ana", "--radio", &air, "--qr-url",
+    ];
+    let mut command = stage.command(Program::Desktop, &home, &arguments);
+    for name in ["ALL_PROXY", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY"] {
+        // Nobody is there.
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let asked = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        answer(
+            stream,
+            409,
+            r#"{"ok":false,"rule":null,"why":"This name is taken."}"#,
+        )
+    });
+    let finished = finish(command, "");
+    // Who could not come would be waited for without end.
+    told(&finished, 7, "taken");
+    assert_eq!(asked.join().unwrap(), host);
 }
 
 #[test]

@@ -135,6 +135,37 @@ fn a_vault_that_another_device_gave_another_pass_phrase_is_unlocked_with_that() 
 }
 
 #[test]
+fn a_header_that_somebody_put_there_locks_nobody_out_of_what_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, mut phone) = phone(&folder);
+    let words = Passphrase::new("copper lantern orbit");
+    let mut elsewhere = Vault::open(&home.vault, &words).unwrap();
+    let before = std::fs::read(home.vault.join("vault.handfast")).unwrap();
+    let other = Passphrase::new("somebody else's");
+    elsewhere
+        .change_passphrase(&other, Stretching::LEAST, &mut OsRng)
+        .unwrap();
+    let usual = home.vault.join("vault.handfast");
+    std::fs::rename(&usual, home.vault.join("forged.handfast")).unwrap();
+    std::fs::write(&usual, before).unwrap();
+    let mut coming = vec![line("second"), line("first")];
+    let mut answered = 0;
+    let desk = Desk {
+        voice: Voice::Words,
+        lock_after: parse_minutes("15").unwrap(),
+        next: &mut |_| coming.pop().unwrap_or(Typed::End),
+        unlock: &mut || console::open(&home, &mut Owner),
+        answer: &mut |phone, _| {
+            assert!(phone.authenticator.is_some());
+            answered += 1;
+            Ok(())
+        },
+    };
+    answer_all(&mut phone, desk);
+    assert_eq!(answered, 2);
+}
+
+#[test]
 fn a_device_that_is_not_unlocked_answers_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (_, mut phone) = phone(&folder);

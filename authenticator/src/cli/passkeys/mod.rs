@@ -6,7 +6,7 @@ mod import;
 mod one;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Subcommand, ValueEnum};
 use handfast_proto::ids::RpId;
@@ -173,6 +173,10 @@ pub(super) fn passkeys(
 
 /// Asks a question that is no secret; nothing if nobody answers.
 fn ask(question: &str, input: &Mutex<Input>) -> Option<String> {
+    input
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .forget_typed();
     console::put_question(question);
     next_line(input)
 }

@@ -19,6 +19,8 @@ use crate::vault::{Passkey, Vault};
 /// The most bytes that a name may have (CTAP 2.3 §6.1).
 const LONGEST_NAME: usize = 64;
 
+/// How wide a column of the list is at most.
+const WIDEST: usize = 28;
 /// How much of a credential ID the list shows: enough to tell a few of an account from each other.
 const SHORT_ID: usize = 8;
 
@@ -61,7 +63,9 @@ pub(super) fn list(vault: &Vault, json: bool) -> String {
     }
     let rows: Vec<_> = passkeys.iter().map(|passkey| row(passkey)).collect();
     let width = |column: fn(&Row) -> &String| rows.iter().map(|row| columns(column(row))).max();
+    // One long name does not move all others.
     let widths = (width(|row| &row.site), width(|row| &row.account));
+    let widths = (widths.0.min(Some(WIDEST)), widths.1.min(Some(WIDEST)));
     let lines = rows.iter().map(|row| row.line(widths));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -12,7 +12,7 @@ use handfast_transport::relay::{RelayUrl, probe};
 use handfast_transport::tls::TlsTrust;
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::{Failure, print};
 use crate::home::Home;
 
 /// What is examined.
@@ -166,7 +166,7 @@ pub async fn report(examination: &Examination, json: bool) -> Result<(), Failure
             found.push(finding.json());
         } else {
             // Who closed our output does not want to hear it.
-            let _ = writeln!(stdout(), "{}", finding.words());
+            let _ = print(&finding.words());
         }
     })
     .await;

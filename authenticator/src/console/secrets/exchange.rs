@@ -71,6 +71,7 @@ fn confirm_by_passphrase(home: &Home, secrets: &mut dyn Secrets) -> Result<(), F
         return Ok(counted(&tries, &home.vault, &given).map(drop)?);
     }
     let question = "Pass phrase of the vault, once more: ";
+    tries.look(&Moment::now()).map_err(NoTry::from)?;
     let confirmed = passphrase_until_right(secrets, question, |typed| {
         match counted(&tries, &home.vault, typed) {
             Ok(_) => Ok(Typed::Right(())),
@@ -102,7 +103,13 @@ pub(crate) fn new_document_passphrase(secrets: &mut dyn Secrets) -> Result<Passp
         let Some(typed) = secrets.ask(&question) else {
             return Ok(Typed::Nobody);
         };
-        Ok(repeated(secrets, &typed, long_enough(&typed), not_the_same))
+        Ok(repeated(
+            secrets,
+            &typed,
+            long_enough(&typed),
+            AGAIN,
+            not_the_same,
+        ))
     })?;
     typed.ok_or_else(no_document_passphrase)
 }

@@ -82,6 +82,12 @@ fn an_own_pass_phrase_is_typed_twice_and_the_proposed_words_once() {
     let mut person = Person::typing(&["(the words) ", PROPOSED, PROPOSED]);
     new_passphrase(&mut person).unwrap();
     assert_eq!(person.asked.len(), 3);
+    assert!(person.asked[1].contains("not the words above"));
+
+    // What types without end is no person.
+    let mut pipe = Person::typing(&["short"; 100]);
+    assert_eq!(new_passphrase(&mut pipe).unwrap_err().code(), 2);
+    assert!(pipe.asked.len() < 100);
 }
 
 #[test]
