@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use handfast_authenticator::engine::printable_text;
 use handfast_transport::tls::{TlsError, file_anchors, system_anchors};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -12,6 +13,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use crate::origin::{Origin, OriginError};
 
+/// How much of a site's own words is shown.
+const LONGEST_WORDS: usize = 300;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the site does not do what was asked.
@@ -201,8 +204,8 @@ impl Site {
 fn rejection(answer: &Value) -> Option<String> {
     // A site's words end up on a terminal.
     let words = |name| {
-        let words = answer.get(name)?.as_str()?;
-        Some(handfast_authenticator::engine::printable(words))
+        let words = printable_text(answer.get(name)?.as_str()?);
+        Some(words.chars().take(LONGEST_WORDS).collect::<String>())
     };
     match (words("why"), words("rule")) {
         (Some(why), Some(rule)) => Some(format!("{why} ({rule})")),

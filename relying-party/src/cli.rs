@@ -75,6 +75,17 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
         );
         return Err((what, 2));
     }
+    if let Some(foreign) = arguments
+        .origin
+        .iter()
+        .find(|origin| !may_use(origin, &rp_id))
+    {
+        let what = format!(
+            "--origin {foreign} may not use the RP ID {rp_id}: browsers refuse that.\nGive origins whose host is \
+             that name, or ends with it."
+        );
+        return Err((what, 2));
+    }
     let store = match &arguments.data {
         Some(path) => SqliteStore::open(path),
         None => SqliteStore::in_memory(),
@@ -133,6 +144,14 @@ fn is_local(rp_id: &RpId) -> bool {
         .rsplit('.')
         .next()
         .is_some_and(|last| last == "localhost")
+}
+
+/// Returns whether a page of an origin may use an RP ID: it is the origin's host, or a parent of that.
+fn may_use(origin: &str, rp_id: &RpId) -> bool {
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    let host = host.split([':', '/']).next().unwrap_or_default();
+    let before = host.strip_suffix(rp_id.as_str());
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Tells who runs the site. One-time codes go to standard output too: here that stands for the way

@@ -227,3 +227,26 @@ fn codes_that_were_pasted_at_once_are_answered_one_after_another() {
     terminal.type_line("\u{4}");
     assert_eq!(terminal.finish().0, 0);
 }
+
+#[test]
+fn a_search_for_a_computer_that_has_gone_ends_with_enter() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    let (mut gone, old) = computer(&stage, "gone");
+    gone.kill();
+    let (computer, url) = computer(&stage, "here");
+    let options = stage.phone_options("here");
+    let mut arguments = vec!["run", "--no-notify"];
+    arguments.extend(options.iter().map(String::as_str));
+    let run = stage.command(Program::Phone, &home, &arguments);
+    let mut terminal = Terminal::start(&run, "");
+    terminal.until("Ready.");
+    terminal.type_line(&old);
+    terminal.until("Looking for the computer… (Enter ends that)");
+    terminal.type_line("");
+    terminal.until("No computer came until this was ended. Nothing was signed.");
+    terminal.type_line(&url);
+    terminal.until("Approve? [y/N] ");
+    terminal.type_line("y");
+    assert_eq!(computer.finish(PATIENCE).unwrap().code, 0);
+}

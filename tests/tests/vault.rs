@@ -264,6 +264,51 @@ fn a_backup_is_not_put_beside_what_it_is_to_bring_back_and_says_what_is_not_in_i
     );
 }
 
+#[test]
+fn a_header_that_is_lost_or_damaged_comes_back_from_an_older_backup() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    fill(&home, 2);
+    let file = stage.folder().join("phone.backup");
+    let file = file.to_str().unwrap();
+    done(
+        &finish(command(&stage, &home, &["vault", "backup", file]), ""),
+        "2 passkeys",
+    );
+    // The device has seen a newer header than the one in the backup.
+    done(
+        &finish(command(&stage, &home, &["vault", "passphrase"]), ""),
+        "changed",
+    );
+    let header = home.vault().join("vault.handfast");
+    let whole = fs::read(&header).unwrap();
+    for damaged in [Some(&whole[..20]), Some(&b""[..]), None] {
+        match damaged {
+            Some(bytes) => fs::write(&header, bytes).unwrap(),
+            None => fs::remove_file(&header).unwrap(),
+        }
+        let list = command(&stage, &home, &["passkeys", "list"]);
+        let word = if damaged.is_some() {
+            "header is damaged"
+        } else {
+            "no vault"
+        };
+        told(&finish(list, ""), 1, word);
+        let restore = command(&stage, &home, &["vault", "restore", file]);
+        done(&finish(restore, ""), "still is set up in it");
+        assert_eq!(passkeys(&stage, &home), 2);
+    }
+    // After a new key, what this device keeps is of no use for what is in the backup.
+    let rekey = command(&stage, &home, &["vault", "rekey"]);
+    done(&finish(rekey, ""), "new key");
+    fs::remove_file(&header).unwrap();
+    let restored = finish(command(&stage, &home, &["vault", "restore", file]), "");
+    done(&restored, "remove that folder");
+    fs::remove_dir_all(home.device()).unwrap();
+    assert_eq!(finish(command(&stage, &home, &["init"]), "").code, 0);
+    assert_eq!(passkeys(&stage, &home), 2);
+}
+
 /// Runs a command of the phone after a shell has done something, in a namespace of its own.
 fn after(shell: &[&str], first: &str, stage: &Stage, home: &Home, words: &[&str]) -> Finished {
     let inner = command(stage, home, words);

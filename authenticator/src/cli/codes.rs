@@ -85,7 +85,7 @@ pub(super) fn answer_all(phone: &mut Phone, desk: Desk<'_>) {
 fn lock(phone: &mut Phone, voice: Voice) {
     if phone.authenticator.take().is_some() {
         voice.say(
-            "Locked, as no code came for a while. The next one asks to unlock.",
+            "Locked, as no code came for a while. The next one unlocks it again.",
             json!({"event": "locked"}),
         );
     }

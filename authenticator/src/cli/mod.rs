@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use handfast_proto::hybrid::qr::ScannedInvitation;
@@ -66,6 +67,9 @@ VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the user, 4 timed out, 5 Bluetooth unavailable, \
 6 relay unreachable.";
+
+/// How often it is looked whether somebody typed something.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -267,7 +271,10 @@ fn init(
     if !authenticator.device.has_pin() {
         console::tell(console::NO_PIN);
     }
-    console::tell(&format!("The vault is in {}.", home.vault.display()));
+    console::tell(&format!(
+        "The vault is in {}. Answer codes with: handfast-authenticator run",
+        home.vault.display()
+    ));
     Ok(())
 }
 
@@ -365,7 +372,8 @@ fn serve(
     let lock_after = match codes {
         Codes::Many { lock_after } => lock_after,
         Codes::One(invitation) => {
-            return runtime.block_on(answer(&mut phone, invitation, voice, &ask));
+            let enough = something_else(Arc::clone(input));
+            return runtime.block_on(answer(&mut phone, invitation, voice, &ask, enough));
         }
     };
     voice.say(
@@ -385,7 +393,8 @@ fn serve(
             // It may have been switched off since the last code.
             runtime.block_on(async {
                 console::radio_ready(&phone.radio, Role::Advertise, may_power_on).await?;
-                answer(phone, invitation, voice, &ask).await
+                let enough = something_else(Arc::clone(input));
+                answer(phone, invitation, voice, &ask, enough).await
             })
         },
     };
@@ -409,13 +418,27 @@ fn allow(approval: Approval, authenticator: &Authenticator) -> Result<(), Failur
     Ok(())
 }
 
+/// Waits until the person at the terminal wants something else than the code that is being answered.
+async fn something_else(input: Arc<Mutex<Input>>) {
+    let begin = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // Who reads it is about to answer a question.
+        let input = input.try_lock();
+        if input.is_ok_and(|mut input| input.wants_something_else(begin.elapsed())) {
+            return;
+        }
+    }
+}
+
 async fn answer(
     phone: &mut Phone,
     invitation: ScannedInvitation,
     voice: Voice,
     ask: &impl Fn(Arc<AtomicBool>) -> Asking,
+    enough: impl Future<Output = ()> + 'static,
 ) -> Result<(), Failure> {
-    match phone.serve(invitation, voice, ask).await? {
+    match phone.serve(invitation, voice, ask, enough).await? {
         Conclusion::Done => {
             voice.say("Done.", json!({"event": "done", "outcome": "approved"}));
             Ok(())

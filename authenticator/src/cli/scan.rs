@@ -120,6 +120,16 @@ pub(super) fn read_code(line: &str) -> Result<ScannedInvitation, Failure> {
     if path.is_file() {
         return Ok(ScannedInvitation::parse(&read_file(&path)?)?);
     }
+    let is_path = line.contains('/') || line.contains('.');
+    if is_path && !crate::phone::is_code(line) {
+        let why = path.metadata().err();
+        let why = why.map_or_else(|| "it is no file".to_owned(), |error| error.to_string());
+        return Err(
+            Failure::usage(format!("{line} is neither a code nor a picture: {why}")).with_hint(
+                "Paste an address that begins with FIDO:/, or give the path of a picture.",
+            ),
+        );
+    }
     Ok(ScannedInvitation::parse(line)?)
 }
 

@@ -22,7 +22,7 @@ pub(super) const DEFAULT_RADIO: &str = "bluez";
 #[derive(Args, Debug)]
 pub(super) struct Serving {
     /// The relay through which computers are met: wss://HOST[:PORT]. Needed but for --channel ble.
-    #[arg(long, value_name = "URL", requires = "tunnel_domain")]
+    #[arg(long, value_name = "URL")]
     relay: Option<String>,
     /// The number by which computers know that relay.
     #[arg(long, value_name = "N", requires = "relay", value_parser = clap::value_parser!(u16).range(256..))]
@@ -84,21 +84,27 @@ impl Serving {
         };
         let channel = self.channel.or(settings.channel);
         let channel = channel.unwrap_or(DataChannels::Both);
-        let relay =
-            match (channel.contain(DataChannel::WebSocket), relay, domain) {
-                (false, _, _) => None,
-                (true, Some(url), Some(domain)) => Some(Relay {
-                    url: relay_url(url)?,
-                    domain: TunnelDomain(domain),
-                    trust: TlsTrust::new(ca_file.as_deref())?,
-                }),
-                (true, _, _) => {
-                    return Err(Failure::usage("there is no relay to meet computers at").with_hint(
-                    "Give --relay and --tunnel-domain or write both into the settings, or give \
+        let relay = match (channel.contain(DataChannel::WebSocket), relay, domain) {
+            (false, _, _) => None,
+            (true, Some(url), Some(domain)) => Some(Relay {
+                url: relay_url(url)?,
+                domain: TunnelDomain(domain),
+                trust: TlsTrust::new(ca_file.as_deref())?,
+            }),
+            (true, Some(_), None) if self.relay.is_some() => {
+                return Err(Failure::usage("the relay has no number").with_hint(
+                        "Give its --tunnel-domain as well; that of the settings belongs to their relay.",
+                    ));
+            }
+            (true, _, _) => {
+                return Err(
+                    Failure::usage("there is no relay to meet computers at").with_hint(
+                        "Give --relay and --tunnel-domain or write both into the settings, or give \
                      --channel ble.",
-                ));
-                }
-            };
+                    ),
+                );
+            }
+        };
         let radio = self.radio.as_ref().or(settings.radio.as_ref());
         let radio = radio.map_or(DEFAULT_RADIO, String::as_str);
         let adapter = self.adapter.as_ref().or(settings.adapter.as_ref());

@@ -59,7 +59,10 @@ pub(super) fn refused(status: Status) -> Failure {
 /// Names the files of the vault that cannot be read.
 pub(super) fn name_damaged(vault: &Vault, voice: Voice) {
     for (path, why) in vault.damaged() {
-        let words = format!("{} is left out: {why}. All others work.", path.display());
+        let words = format!(
+            "{} is left out: {why}. All others work; what is damaged comes back by file sync or vault restore, then remove the file.",
+            path.display()
+        );
         voice.say(
             &words,
             json!({"event": "damaged", "file": path.display().to_string(), "why": why}),
@@ -91,6 +94,7 @@ impl From<ServeError> for Failure {
             }
             ServeError::Unanswerable(error) => Self::new(error.to_string())
                 .with_hint("Use the computer's other ways to sign in, or another device."),
+            ServeError::Ended => Self::new(error.to_string()).with_hint("Nothing was signed."),
             ServeError::Stopped => Self::new(error.to_string()),
         }
     }

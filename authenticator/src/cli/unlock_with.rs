@@ -34,10 +34,10 @@ pub(super) fn run(home: &Home, way: Way, secrets: &mut AtTerminal<'_>) -> Result
         Way::Keyring => UnlockWith::Keyring,
         Way::Status { json } => {
             let state = unlock_state(home);
-            print(&match json {
-                true => state.json().to_string(),
-                false => format!("Pass phrase: {}.", state.words()),
-            });
+            match json {
+                true => print(&state.json().to_string()),
+                false => print_words(&format!("Pass phrase: {}.", state.words())),
+            }
             return Ok(());
         }
     };

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{print, print_words};
-use crate::console::{self, Failure, Rekeyed, Secrets};
+use crate::console::{self, AfterRestore, Failure, Rekeyed, Secrets};
 use crate::home::Home;
 use crate::vault::Restored;
 
@@ -66,10 +66,15 @@ It does not carry this device's keys, \
 its PIN, and its trust group: on a new device, sites that look at trust groups see a new one once. Who has \
 the file and its pass phrase has the passkeys.";
 
-const SET_UP: &str = "\
-The vault is made anew, with the backup's pass phrase. If this device is not set up in it yet: \
-handfast-authenticator init. Its trust group did not come along: link it with another device of yours, or \
-sites that look at trust groups see a new one once.";
+const MADE: &str = "The vault is made anew, with the backup's pass phrase.";
+
+const STILL_SET_UP: &str = "\
+The vault is made anew, with the backup's pass phrase. This device still is set up in it, with its PIN and its trust \
+group.";
+
+const NO_GROUP: &str = "\
+Its trust group did not come along: link it with another device of yours, or sites that look at trust groups see \
+a new one once.";
 
 pub(super) fn vault(
     home: &Home,
@@ -100,13 +105,17 @@ pub(super) fn vault(
                 1 => " 1 file of the vault cannot be read, and is not in it.".to_owned(),
                 some => format!(" {some} files of the vault cannot be read, and are not in it."),
             };
+            let opens = match own_passphrase {
+                true => "Its own pass phrase opens it.",
+                false => "The vault's pass phrase of today opens it, also when that is changed.",
+            };
             print_words(&format!(
-                "The backup {file} has {count}.{unread} {NOT_CARRIED}"
+                "The backup {file} has {count}.{unread} {opens} {NOT_CARRIED}"
             ));
         }
         VaultCommand::Restore { file } => {
-            let (restored, made) = console::restore(home, &file, secrets)?;
-            print_words(&restored_words(&restored, made));
+            let (restored, after) = console::restore(home, &file, secrets)?;
+            print_words(&restored_words(&restored, &after));
         }
     }
     Ok(())
@@ -148,7 +157,7 @@ fn passkeys(count: usize) -> String {
     }
 }
 
-fn restored_words(restored: &Restored, made: bool) -> String {
+fn restored_words(restored: &Restored, after: &AfterRestore) -> String {
     let Restored {
         new,
         known,
@@ -169,9 +178,21 @@ fn restored_words(restored: &Restored, made: bool) -> String {
             passkeys(*unreadable)
         ));
     }
-    if made {
+    let left = match after {
+        AfterRestore::Nothing => String::new(),
+        AfterRestore::StillSetUp => STILL_SET_UP.to_owned(),
+        AfterRestore::SetUp => {
+            format!("{MADE} Set this device up in it: handfast-authenticator init\n{NO_GROUP}")
+        }
+        AfterRestore::RemoveStore(store) => format!(
+            "{MADE} What this device keeps in {} is of a later key of the vault, and so of no use: remove that \
+             folder, and set this device up anew: handfast-authenticator init\n{NO_GROUP}",
+            store.display()
+        ),
+    };
+    if !left.is_empty() {
         words.push('\n');
-        words.push_str(SET_UP);
+        words.push_str(&left);
     }
     words
 }

@@ -1,6 +1,6 @@
 //! Backups of a vault.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
 
@@ -8,6 +8,7 @@ use super::Failure;
 use super::clock::unix_time;
 use super::secrets::{Secrets, another_passphrase, open_backup, open_vault};
 use super::setup::stretching;
+use crate::device::{DeviceError, DeviceStore, MachineId};
 use crate::home::Home;
 use crate::vault::{Backup, BackupOptions, Restored, Vault, VaultError};
 
@@ -44,7 +45,20 @@ pub fn back_up(
     Ok((count, vault.damaged().count()))
 }
 
-/// Restores a backup; tells what came of it, and whether the vault was made anew.
+/// What is left to do for a vault that was made of a backup.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AfterRestore {
+    /// It was there, and this device in it.
+    Nothing,
+    /// This device is not set up in it.
+    SetUp,
+    /// What this device keeps is of a later key of the vault: its store has to be removed first.
+    RemoveStore(PathBuf),
+    /// This device still is set up in it.
+    StillSetUp,
+}
+
+/// Restores a backup; tells what came of it, and what is left to do.
 ///
 /// # Errors
 ///
@@ -53,15 +67,24 @@ pub fn restore(
     home: &Home,
     file: &Path,
     secrets: &mut dyn Secrets,
-) -> Result<(Restored, bool), Failure> {
+) -> Result<(Restored, AfterRestore), Failure> {
     let backup = Backup::read(file)?;
-    let made = !Vault::exists(&home.vault);
-    let backup = open_backup(&backup, secrets)?;
-    let restored = match made {
-        true => Vault::from_backup(&home.vault, &backup)?.1,
-        false => open_vault(home, secrets)?.take_back(&backup)?,
+    let is_damaged = matches!(Vault::look(&home.vault), Err(VaultError::HeaderDamaged));
+    if Vault::exists(&home.vault) && !is_damaged {
+        let backup = open_backup(&backup, 0, secrets)?;
+        let restored = open_vault(home, secrets)?.take_back(&backup)?;
+        return Ok((restored, AfterRestore::Nothing));
+    }
+    let seen = DeviceStore::seen_revision(&home.device);
+    let backup = open_backup(&backup, seen.unwrap_or_default(), secrets)?;
+    let (vault, restored) = Vault::from_backup(&home.vault, &backup)?;
+    let machine = MachineId::of_this_machine()?;
+    let after = match DeviceStore::open(&home.device, &vault, &machine) {
+        Ok(_) => AfterRestore::StillSetUp,
+        Err(DeviceError::Missing(_)) => AfterRestore::SetUp,
+        Err(_) => AfterRestore::RemoveStore(home.device.clone()),
     };
-    Ok((restored, made))
+    Ok((restored, after))
 }
 
 /// A backup in the vault's folder would be lost with it, and in the place of a file of its own at once.

@@ -213,7 +213,8 @@ impl From<VaultError> for Failure {
                 "Set this device up in it (handfast vault join), or give another folder with --vault."
             }
             VaultError::Missing(_) => {
-                "Let your file sync bring the folder here, or make a vault: handfast vault init, or handfast-authenticator init"
+                "Let your file sync bring the folder here, bring it back from a backup (handfast-authenticator vault restore), \
+                 or make one: handfast vault init, or handfast-authenticator init"
             }
             VaultError::WrongPassphrase => "Try again; nothing was changed.",
             VaultError::Superseded(_) => {
@@ -234,7 +235,7 @@ impl From<VaultError> for Failure {
             }
             VaultError::NewerFormat(_) => "Install that version; nothing was changed.",
             VaultError::HeaderDamaged => {
-                "Bring the file vault.handfast back from another device or a backup."
+                "Bring the file vault.handfast back from another device, or from a backup: handfast-authenticator vault restore"
             }
             VaultError::Io { .. } => "Check the folder's permissions and the space on its disk.",
             _ => "Try again.",
@@ -301,8 +302,9 @@ impl From<UnlockError> for Failure {
 impl From<NoTry> for Failure {
     fn from(error: NoTry) -> Self {
         match error {
-            NoTry::TooSoon(_) => Self::new(error.to_string())
-                .with_hint("Wait that long; a right pass phrase ends the waiting."),
+            NoTry::TooSoon(_) => {
+                Self::new(error.to_string()).with_hint("Wait that long, and try again.")
+            }
             NoTry::NotCounted(error) => error.into(),
         }
     }

@@ -18,7 +18,7 @@ mod site;
 mod unlock;
 mod words;
 
-pub use backup::{back_up, restore};
+pub use backup::{AfterRestore, back_up, restore};
 pub use channels::{channel_name, channels};
 pub use clock::{date, unix_time};
 pub use failure::{Failure, code};

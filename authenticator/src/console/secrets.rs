@@ -166,6 +166,8 @@ pub(super) fn open_vault(home: &Home, secrets: &mut dyn Secrets) -> Result<Vault
     if !Vault::exists(&home.vault) {
         return Err(VaultError::Missing(home.vault.clone()).into());
     }
+    // Nobody should type a secret to learn that it opens nothing.
+    Vault::look(&home.vault)?;
     let none = || {
         Failure::usage("No pass phrase was given").with_hint(format!(
             "Type it, or name a file with it in {PASSPHRASE_FILE}."
@@ -225,14 +227,20 @@ fn counted(tries: &Tries, folder: &Path, passphrase: &Passphrase) -> Result<Vaul
     opened.ok_or_else(|| Locked::Wrong(VaultError::WrongPassphrase.into()))
 }
 
-/// Opens a backup with its pass phrase: from its own file, from the vault's, or asked for.
+/// Opens a backup with its pass phrase: from its own file, from the vault's, or asked for. A vault that is
+/// made of it has a header of at least this revision.
 pub(super) fn open_backup(
     backup: &Backup,
+    revision: u64,
     secrets: &mut dyn Secrets,
 ) -> Result<OpenBackup, Failure> {
+    let open = |passphrase: &Passphrase| {
+        let opened = backup.open(passphrase)?;
+        opened.at_revision(revision, passphrase, &mut OsRng)
+    };
     for variable in [BACKUP_PASSPHRASE_FILE, PASSPHRASE_FILE] {
         if let Some(given) = secret_file(variable)? {
-            return match backup.open(&Passphrase::new(given.as_str())) {
+            return match open(&Passphrase::new(given.as_str())) {
                 Err(VaultError::WrongPassphrase) => Err(Failure::new(
                     "the pass phrase of the backup is another",
                 )
@@ -244,7 +252,7 @@ pub(super) fn open_backup(
         }
     }
     let question = "Pass phrase of the backup: ";
-    let opened = passphrase_until_right(secrets, question, |typed| match backup.open(typed) {
+    let opened = passphrase_until_right(secrets, question, |typed| match open(typed) {
         Ok(opened) => Ok(Typed::Right(opened)),
         Err(error @ VaultError::WrongPassphrase) => Ok(Typed::Wrong(error.into())),
         Err(error) => Err(error.into()),

@@ -110,6 +110,12 @@ impl StoreFile {
         folder.join(NAME).exists()
     }
 
+    #[cfg(feature = "console")]
+    pub(super) fn seen_revision(folder: &Path) -> Option<u64> {
+        let outer = Outer::read(&folder.join(NAME)).ok()?;
+        Some(outer.binding.seen())
+    }
+
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }

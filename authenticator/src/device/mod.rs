@@ -239,6 +239,12 @@ impl DeviceStore {
         Tries::of(self.file.folder())
     }
 
+    /// Returns the revision of the vault's header that the device store in a folder has seen, if there is one.
+    #[cfg(feature = "console")]
+    pub(crate) fn seen_revision(folder: &Path) -> Option<u64> {
+        StoreFile::seen_revision(folder)
+    }
+
     /// Returns whether there is a device store in a folder.
     pub fn exists(folder: &Path) -> bool {
         StoreFile::exists(folder)

@@ -129,13 +129,24 @@ impl Authenticator {
 
     fn accounts(&self, found: &[CredentialId]) -> Vec<Account> {
         let passkeys = found.iter().filter_map(|id| self.vault.named(id));
-        let account = passkeys.map(|passkey| {
-            Account::new(
-                passkey.user_name.as_deref(),
-                passkey.display_name.as_deref(),
-            )
+        let (passkeys, accounts): (Vec<_>, Vec<_>) = passkeys
+            .map(|passkey| {
+                let names = (
+                    passkey.user_name.as_deref(),
+                    passkey.display_name.as_deref(),
+                );
+                (passkey, Account::new(names.0, names.1))
+            })
+            .unzip();
+        // Several of the same names are told from each other as in the list of passkeys.
+        let told = passkeys.iter().zip(&accounts).map(|(passkey, account)| {
+            let same = accounts.iter().filter(|other| *other == account).count();
+            match same {
+                1 => account.clone(),
+                _ => account.told_apart(&passkey.short_id()),
+            }
         });
-        account.collect()
+        told.collect()
     }
 
     fn candidates(&self, request: &get_assertion::Request, can_verify: bool) -> Vec<CredentialId> {

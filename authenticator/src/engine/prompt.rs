@@ -28,6 +28,14 @@ impl Account {
         };
         Self { name, display_name }
     }
+
+    /// Returns the same account with a mark in its name.
+    pub(super) fn told_apart(&self, mark: &str) -> Self {
+        Self {
+            name: format!("{} [{mark}]", self.name),
+            display_name: self.display_name.clone(),
+        }
+    }
 }
 
 /// Makes a text from outside fit for one line: without control characters and those that turn or

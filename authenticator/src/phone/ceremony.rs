@@ -1,6 +1,7 @@
 //! One ceremony: the machine of the protocol, a radio, a relay, and the engine on a thread of its
 //! own, so that the tunnel is served while a person thinks.
 
+use std::io::{IsTerminal as _, stdin};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +69,7 @@ struct Running<'a> {
     engine: Option<JoinHandle<Answered>>,
     session: Option<Session>,
     voice: Voice,
+    enough: Pin<Box<dyn Future<Output = ()>>>,
     /// Why the way that failed last did, in more words than the ceremony has.
     way_error: Option<ServeError>,
     /// Why nobody can hear the advert, as long as that is so.
@@ -85,12 +87,13 @@ impl Phone {
     }
 
     /// Serves one invitation to its end. `ask` makes the owner who is asked; its flag is set when
-    /// the computer has left.
+    /// the computer has left. As long as no computer came, `enough` ends it.
     pub(crate) async fn serve(
         &mut self,
         invitation: ScannedInvitation,
         voice: Voice,
         ask: impl Fn(Arc<AtomicBool>) -> Asking,
+        enough: impl Future<Output = ()> + 'static,
     ) -> Result<Conclusion, ServeError> {
         let get_info = self
             .authenticator
@@ -120,6 +123,7 @@ impl Phone {
             engine: None,
             session: None,
             voice,
+            enough: Box::pin(enough),
             way_error: None,
             radio_lost: None,
         };
@@ -300,8 +304,11 @@ impl Running<'_> {
     ) -> Option<Result<(), ServeError>> {
         match event {
             PhoneEvent::Advertising => {
-                self.voice
-                    .say("Looking for the computer…", json!({"event": "advertising"}));
+                let words = match stdin().is_terminal() {
+                    true => "Looking for the computer… (Enter ends that)",
+                    false => "Looking for the computer…",
+                };
+                self.voice.say(words, json!({"event": "advertising"}));
             }
             PhoneEvent::Without(channel, error) => self.without(channel, error),
             PhoneEvent::ClientConnected {
@@ -397,6 +404,13 @@ impl Running<'_> {
     async fn wait(&mut self) -> Result<(), ServeError> {
         let deadline = self.ceremony.poll_timeout();
         let deadline = self.begin + deadline.unwrap_or(Duration::from_secs(3600));
+        let is_alone = self.session.is_none() && self.engine.is_none();
+        let enough = async {
+            match is_alone {
+                true => self.enough.as_mut().await,
+                false => std::future::pending().await,
+            }
+        };
         let engine = async {
             match &mut self.engine {
                 Some(engine) => engine.await,
@@ -426,6 +440,7 @@ impl Running<'_> {
         };
         tokio::select! {
             news = radio => self.radio(news),
+            () = enough => return Err(ServeError::Ended),
             answered = engine => {
                 self.engine = None;
                 let (authenticator, session, reply) = answered.map_err(|_| ServeError::Stopped)?;

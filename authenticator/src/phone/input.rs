@@ -21,6 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LONGEST: usize = 16 * 1024;
 /// The person's terminal, whatever standard input is.
 const TERMINAL: &str = "/dev/tty";
+/// How long a code is answered that another one waits behind, if no computer comes.
+const GIVES_WAY_AFTER: Duration = Duration::from_secs(10);
 /// How many codes wait for their turn.
 const MOST_CODES: usize = 16;
 /// How much is read at once.
@@ -52,7 +54,7 @@ pub(crate) struct Input {
 }
 
 /// Whether a line is a code that a computer showed, and nothing that anybody answers.
-fn is_code(line: &str) -> bool {
+pub(crate) fn is_code(line: &str) -> bool {
     let line = line.trim_start();
     line.get(..SCHEME.len())
         .is_some_and(|begin| begin.eq_ignore_ascii_case(SCHEME))
@@ -139,6 +141,24 @@ impl Input {
             }
         }
         self.buffer = empty();
+    }
+
+    /// Tells whether something else waits to be done than what was begun so long ago: a person who typed
+    /// Enter waits for nothing, and one who pasted another code not for ever.
+    pub(crate) fn wants_something_else(&mut self, since: Duration) -> bool {
+        if !isatty(self.source()) || self.standby.is_some() {
+            return false;
+        }
+        while self.buffer.len() < LONGEST && self.has_more() {
+            self.wait_and_read();
+        }
+        let mut lines = self.buffer.split_inclusive(|&byte| byte == b'\n');
+        let first = lines.next().filter(|line| line.ends_with(b"\n"));
+        match first {
+            Some(line) if line.trim_ascii().is_empty() => true,
+            Some(_) => since >= GIVES_WAY_AFTER,
+            None => !self.codes.is_empty() && since >= GIVES_WAY_AFTER,
+        }
     }
 
     /// Waits for a code: one that was pasted while another was answered, else a line.

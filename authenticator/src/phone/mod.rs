@@ -16,7 +16,7 @@ mod verify;
 #[cfg(feature = "camera")]
 pub(crate) use camera::be_watcher;
 pub(crate) use ceremony::{Phone, Relay};
-pub(crate) use input::{Input, Typed};
+pub(crate) use input::{Input, Typed, is_code};
 pub(crate) use notice::Desktop;
 pub(crate) use outside::{OutsideError, ask};
 pub(crate) use person::{Approval, Asking, Voice};

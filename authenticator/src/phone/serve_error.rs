@@ -10,6 +10,9 @@ pub(crate) enum ServeError {
     /// The protocol.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// Nobody came, and the owner wants something else.
+    #[error("no computer came until this was ended")]
+    Ended,
     /// The Bluetooth connection.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -14,7 +14,7 @@ use super::header::{Header, Wrapped};
 use super::keys::{Keys, VaultKey};
 use super::passkey::Passkey;
 use super::{HEADER, Vault, VaultError, at};
-use crate::disk::{self, Unread, write_atomically, write_new};
+use crate::disk::{self, Unread, rename, write_atomically, write_new};
 use crate::format::Format;
 use crate::passphrase::{Passphrase, Stretching};
 
@@ -58,6 +58,9 @@ pub struct Backup {
     nonce: [u8; 12],
     sealed: Vec<u8>,
 }
+
+/// What becomes of a damaged header.
+const SET_ASIDE: &str = ".vault.handfast.damaged";
 
 /// What is in a backup.
 pub struct OpenBackup {
@@ -112,17 +115,22 @@ impl Vault {
         Ok(self.passkeys().count())
     }
 
-    /// Makes a vault of a backup: the same vault, with the backup's pass phrase.
+    /// Makes a vault of a backup: the same vault, with the backup's pass phrase. A header that is damaged
+    /// makes room, under a name that is passed over.
     ///
     /// # Errors
     ///
     /// [`VaultError::Exists`] and [`VaultError::Io`]. What was cut off goes on with
     /// [`Self::take_back`].
     pub fn from_backup(folder: &Path, backup: &OpenBackup) -> Result<(Self, Restored), VaultError> {
-        if Self::exists(folder) {
-            return Err(VaultError::Exists(folder.to_owned()));
-        }
         let path = folder.join(HEADER);
+        match Self::look(folder) {
+            Err(VaultError::HeaderDamaged) => {
+                rename(&path, &folder.join(SET_ASIDE)).map_err(at(&path))?;
+            }
+            _ if Self::exists(folder) => return Err(VaultError::Exists(folder.to_owned())),
+            _ => {}
+        }
         write_new(&path, &backup.header_bytes).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => VaultError::Exists(folder.to_owned()),
             _ => at(&path)(error),
@@ -279,6 +287,35 @@ impl Backup {
 }
 
 impl OpenBackup {
+    /// Gives the header of a vault that is made of it at least this revision, so that a device which has seen
+    /// that one takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::Stretch`].
+    pub fn at_revision(
+        self,
+        revision: u64,
+        passphrase: &Passphrase,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<Self, VaultError> {
+        if self.header.revision() >= revision {
+            return Ok(self);
+        }
+        let Header {
+            id,
+            for_tests,
+            stretching,
+            ..
+        } = self.header;
+        let header = Header::new(id, revision, for_tests, stretching, &self.keys, rng);
+        Ok(Self {
+            header_bytes: header.seal(passphrase, &self.keys, rng)?,
+            header,
+            ..self
+        })
+    }
+
     /// When it was made, and its passkeys, as far as they can be read.
     fn parts(&self) -> Option<(u64, impl Iterator<Item = Option<Passkey>>)> {
         let passkeys = self.content.int(2)?.as_array()?.iter().map(|bytes| {

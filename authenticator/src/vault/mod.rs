@@ -216,6 +216,15 @@ impl Vault {
         headers::exist(folder)
     }
 
+    /// Looks whether a vault could be opened, before anybody is asked for its pass phrase.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`].
+    pub fn look(folder: &Path) -> Result<(), VaultError> {
+        Headers::find(folder).map(drop)
+    }
+
     fn unlocked(folder: &Path, unlocked: Unlocked) -> Result<Self, VaultError> {
         let Unlocked {
             found,

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use handfast_proto::cbor::{Map, SecretMap, Value};
 use handfast_proto::cose::{Algorithm, CoseError, SigningKey};
 use handfast_proto::extension::cred_blob::CredBlob;
@@ -54,6 +56,13 @@ pub struct Passkey {
 const LAST_MEMBER: u64 = 15;
 
 impl Passkey {
+    /// Returns how the credential ID begins, as eight letters of base64url: enough to tell a few passkeys from
+    /// each other.
+    pub fn short_id(&self) -> String {
+        let id = self.credential_id.as_bytes();
+        URL_SAFE_NO_PAD.encode(id.get(..6).unwrap_or(id))
+    }
+
     /// Makes a new passkey from its key.
     ///
     /// # Errors

@@ -145,11 +145,14 @@ fn show_qr(
         Some(path) => Some(Picture::write(&symbol, path, voice)?),
         None => None,
     };
+    if is_drawn(voice) {
+        voice.draw(&symbol.to_terminal());
+    }
+    // Below the code, which is too high for both.
     if hybrid.qr_url {
         voice.say(&url, &json!({"event": "qr", "url": url}));
     }
     if is_drawn(voice) {
-        voice.draw(&symbol.to_terminal());
         let words = match is_simulated {
             true => "Give this code to the phone; the radio is simulated.",
             false => "Scan this code with your phone, with Bluetooth on at both.",

@@ -97,9 +97,13 @@ impl From<LocalError> for Failure {
 
 impl From<OriginError> for Failure {
     fn from(error: OriginError) -> Self {
-        Self::usage(error.to_string()).with_hint(
-            "Give the origin that really asks; its RP ID is its domain or a suffix of it.",
-        )
+        let hint = match error {
+            OriginError::Malformed(_) | OriginError::Insecure(_) => {
+                "Write it whole: https://HOST, or for trying out http://localhost:PORT"
+            }
+            _ => "Give the origin that really asks; its RP ID is its domain or a suffix of it.",
+        };
+        Self::usage(error.to_string()).with_hint(hint)
     }
 }
 

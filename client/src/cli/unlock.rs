@@ -121,7 +121,7 @@ fn name_damaged(vault: &Vault, voice: Voice) {
     for (path, why) in vault.damaged() {
         let path = path.display().to_string();
         voice.say(
-            &format!("{path} is left out: {why}. All others work."),
+            &format!("{path} is left out: {why}. All others work; what is damaged comes back by file sync or handfast-authenticator vault restore, then remove the file."),
             &json!({"event": "damaged", "file": path, "why": why}),
         );
     }

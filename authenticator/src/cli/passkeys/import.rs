@@ -13,9 +13,12 @@ use crate::exchange::plan::{Choice, Fate, Plan, Question, Step};
 use crate::exchange::{Document, plan};
 use crate::home::Home;
 use crate::phone::{Input, Voice};
+use crate::vault::Vault;
 
 pub(super) fn import(home: &Home, options: &Import, input: &Mutex<Input>) -> Result<(), Failure> {
     let mut secrets = AtTerminal(input, Voice::Words);
+    // Said before a pass phrase is asked for.
+    Vault::look(&home.vault)?;
     let bytes = document::read(&options.from, options.identity.as_deref(), &mut secrets)?;
     let now = unix_time();
     let document =
@@ -100,7 +103,12 @@ impl Owner<'_> {
                 "s" | "skip" => Choice::Skip,
                 "r" | "replace" => Choice::Replace,
                 "k" | "keep" => Choice::Keep,
-                _ => continue,
+                _ => {
+                    tell(
+                        "Answer s, r or k. Ctrl-C ends it: nothing is imported before all is decided.",
+                    );
+                    continue;
+                }
             };
             if answer.starts_with(|letter: char| letter.is_ascii_uppercase()) {
                 self.for_all = Some(choice);

@@ -21,9 +21,6 @@ const LONGEST_NAME: usize = 64;
 
 /// How wide a column of the list is at most.
 const WIDEST: usize = 28;
-/// How much of a credential ID the list shows: enough to tell a few of an account from each other.
-const SHORT_ID: usize = 8;
-
 pub(super) fn parse_name(text: &str) -> Result<String, String> {
     match text.len() > LONGEST_NAME {
         true => Err(format!("a name has at most {LONGEST_NAME} bytes")),
@@ -83,7 +80,7 @@ fn row(passkey: &Passkey) -> Row {
         site: passkey.rp_id.to_string(),
         account: name(&passkey.user_name),
         made: day(passkey.created_at),
-        id: id(passkey).chars().take(SHORT_ID).collect(),
+        id: passkey.short_id(),
     }
 }
 

@@ -96,15 +96,18 @@ pub(super) fn vault(home: &Home) -> Vec<Finding> {
         Vault::exists(&home.vault),
         DeviceStore::exists(&home.device),
     );
-    findings.push(match (vault, device) {
-        (true, true) => Finding::good("vault", home.vault.display().to_string()),
-        (true, false) => Finding::unneeded("vault", "this device is not set up in it"),
-        (false, _) => Finding::unneeded("vault", "none here"),
+    findings.push(match (vault, device, Vault::look(&home.vault)) {
+        (true, _, Err(error)) => Finding::bad("vault", error),
+        (true, true, Ok(())) => Finding::good("vault", home.vault.display().to_string()),
+        (true, false, Ok(())) => Finding::unneeded("vault", "this device is not set up in it"),
+        (false, _, _) => Finding::unneeded("vault", "none here"),
     });
     if device && let Err(error) = MachineId::of_this_machine() {
         findings.push(Finding::bad("machine", error));
     }
-    findings.push(passphrase(home));
+    if vault && device {
+        findings.push(passphrase(home));
+    }
     findings
 }
 
