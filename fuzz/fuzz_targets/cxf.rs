@@ -32,7 +32,13 @@ fuzz_target!(|bytes: &[u8]| {
         .collect();
     // They are written by site and age.
     let mut passkeys = passkeys;
-    let place = |it: &Passkey| (it.rp_id.clone(), it.credential_id.clone(), it.user_handle.clone());
+    let place = |it: &Passkey| {
+        (
+            it.rp_id.clone(),
+            it.credential_id.clone(),
+            it.user_handle.clone(),
+        )
+    };
     passkeys.sort_by_key(|it| place(it));
     read.sort_by_key(|it| place(it));
     assert_eq!(read.len(), passkeys.len());

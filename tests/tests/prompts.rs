@@ -205,17 +205,23 @@ fn what_was_typed_before_a_question_is_no_answer_to_it() {
     }
 }
 
+/// A phone at a terminal that waits for codes.
+fn waiting(stage: &Stage, home: &Home) -> Terminal {
+    let options = stage.phone_options("here");
+    let mut arguments = vec!["run", "--no-notify"];
+    arguments.extend(options.iter().map(String::as_str));
+    let run = stage.command(Program::Phone, home, &arguments);
+    let mut terminal = Terminal::start(&run, "");
+    terminal.until("Ready.");
+    terminal
+}
+
 #[test]
 fn codes_that_were_pasted_at_once_are_answered_one_after_another() {
     let stage = stage();
     let home = phone(&stage, "phone");
     let computers = ["one", "two"].map(|name| computer(&stage, name));
-    let options = stage.phone_options("here");
-    let mut arguments = vec!["run", "--no-notify"];
-    arguments.extend(options.iter().map(String::as_str));
-    let run = stage.command(Program::Phone, &home, &arguments);
-    let mut terminal = Terminal::start(&run, "");
-    terminal.until("Ready.");
+    let mut terminal = waiting(&stage, &home);
     let codes = computers.each_ref().map(|(_, url)| url.as_str());
     terminal.type_line(&codes.join("\n"));
     for (computer, _) in computers {
@@ -235,12 +241,7 @@ fn a_search_for_a_computer_that_has_gone_ends_with_enter() {
     let (mut gone, old) = computer(&stage, "gone");
     gone.kill();
     let (computer, url) = computer(&stage, "here");
-    let options = stage.phone_options("here");
-    let mut arguments = vec!["run", "--no-notify"];
-    arguments.extend(options.iter().map(String::as_str));
-    let run = stage.command(Program::Phone, &home, &arguments);
-    let mut terminal = Terminal::start(&run, "");
-    terminal.until("Ready.");
+    let mut terminal = waiting(&stage, &home);
     terminal.type_line(&old);
     terminal.until("Looking for the computer… (Enter ends that)");
     terminal.type_line("");

@@ -29,7 +29,7 @@ pub use radio::{POWER_ON, POWERING_ON, radio_ready};
 pub use renewal::{Rekeyed, change_passphrase, rekey};
 use secrets::passphrase_file;
 pub use secrets::{Secrets, new_pin, pin_file};
-#[cfg(feature = "exchange")]
+#[cfg(feature = "phone")]
 pub(crate) use secrets::{confirm_owner, document_passphrase, new_document_passphrase};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;

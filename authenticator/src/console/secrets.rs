@@ -1,6 +1,6 @@
 //! Secrets that a person types or a file holds. What was mistyped may be typed again.
 
-#[cfg(feature = "exchange")]
+#[cfg(feature = "phone")]
 mod exchange;
 
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::passphrase::{Passphrase, propose};
 use crate::vault::{Backup, OpenBackup, Vault, VaultError};
 
-#[cfg(feature = "exchange")]
+#[cfg(feature = "phone")]
 pub(crate) use exchange::{confirm_owner, document_passphrase, new_document_passphrase};
 
 const PASSPHRASE_FILE: &str = "HANDFAST_PASSPHRASE_FILE";
@@ -260,26 +260,39 @@ pub(super) fn open_backup(
     opened.ok_or_else(|| Failure::usage("No pass phrase of the backup was given"))
 }
 
-/// The pass phrase of a new vault: from the file, or one that is proposed. One's own is typed twice, for a
-/// mistyped one would lock its owner out.
+/// The pass phrase of a new vault: from the file, or one that is proposed.
 pub(super) fn new_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
     if let Some(given) = secret_file(PASSPHRASE_FILE)? {
         return long_enough(&given);
     }
     let words = propose(&mut OsRng);
     secrets.propose(&words);
-    let typed = until_chosen(|wrong| {
-        let question = format!("{wrong}Type them again, or a pass phrase of your own: ");
-        let Some(typed) = secrets.ask(&question) else {
+    let question = "Type them again, or a pass phrase of your own: ";
+    chosen_passphrase(secrets, question, Some(&words))?
+        .ok_or_else(|| Failure::usage("No pass phrase was given"))
+}
+
+/// Asks for a pass phrase that its owner chooses; nothing if nobody types one. It is typed twice, if it is not
+/// the words that were proposed.
+fn chosen_passphrase(
+    secrets: &mut dyn Secrets,
+    question: &str,
+    words: Option<&str>,
+) -> Result<Option<Passphrase>, Failure> {
+    until_chosen(|wrong| {
+        let Some(typed) = secrets.ask(&format!("{wrong}{question}")) else {
             return Ok(Typed::Nobody);
         };
         let chosen = long_enough(&typed);
-        Ok(match *typed == *words {
-            true => chosen.map_or_else(Typed::Wrong, Typed::Right),
-            false => repeated(secrets, &typed, chosen, NOT_THE_WORDS, not_the_same),
-        })
-    })?;
-    typed.ok_or_else(|| Failure::usage("No pass phrase was given"))
+        let again = match words {
+            Some(words) if words == typed.as_str() => {
+                return Ok(chosen.map_or_else(Typed::Wrong, Typed::Right));
+            }
+            Some(_) => NOT_THE_WORDS,
+            None => AGAIN,
+        };
+        Ok(repeated(secrets, &typed, chosen, again, not_the_same))
+    })
 }
 
 fn not_the_same() -> Failure {
@@ -287,27 +300,15 @@ fn not_the_same() -> Failure {
         .with_hint("Try again; nothing was changed.")
 }
 
-/// The pass phrase that is to take the place of another: from the file, or one that is proposed. It is
-/// typed twice, for a mistyped one would lock its owner out.
+/// The pass phrase that is to take the place of another: from the file, or one that is proposed.
 pub(super) fn another_passphrase(secrets: &mut dyn Secrets) -> Result<Passphrase, Failure> {
     if let Some(given) = secret_file(NEW_PASSPHRASE_FILE)? {
         return long_enough(&given);
     }
-    secrets.propose(&propose(&mut OsRng));
-    let typed = until_chosen(|wrong| {
-        let question = format!("{wrong}New pass phrase (these words, or your own): ");
-        let Some(typed) = secrets.ask(&question) else {
-            return Ok(Typed::Nobody);
-        };
-        Ok(repeated(
-            secrets,
-            &typed,
-            long_enough(&typed),
-            AGAIN,
-            not_the_same,
-        ))
-    })?;
-    typed.ok_or_else(|| {
+    let words = propose(&mut OsRng);
+    secrets.propose(&words);
+    let question = "New pass phrase (these words, or your own): ";
+    chosen_passphrase(secrets, question, Some(&words))?.ok_or_else(|| {
         Failure::usage("No new pass phrase was given").with_hint(format!(
             "Type it, or name a file with it in {NEW_PASSPHRASE_FILE}; nothing was changed."
         ))

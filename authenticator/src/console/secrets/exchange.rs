@@ -96,22 +96,10 @@ pub(crate) fn new_document_passphrase(secrets: &mut dyn Secrets) -> Result<Passp
     if let Some(given) = secret_file(EXPORT_PASSPHRASE_FILE)? {
         return long_enough(&given);
     }
-    let typed = until_chosen(|wrong| {
-        let question = format!(
-            "{wrong}Choose a pass phrase for the document (at least {SHORTEST_PASSPHRASE} characters): "
-        );
-        let Some(typed) = secrets.ask(&question) else {
-            return Ok(Typed::Nobody);
-        };
-        Ok(repeated(
-            secrets,
-            &typed,
-            long_enough(&typed),
-            AGAIN,
-            not_the_same,
-        ))
-    })?;
-    typed.ok_or_else(no_document_passphrase)
+    let question = format!(
+        "Choose a pass phrase for the document (at least {SHORTEST_PASSPHRASE} characters): "
+    );
+    chosen_passphrase(secrets, &question, None)?.ok_or_else(no_document_passphrase)
 }
 
 /// Opens a document with its pass phrase: from the file, or asked for until it is right. `open` fails
