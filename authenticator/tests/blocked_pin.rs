@@ -5,12 +5,15 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::time::Duration;
+
 use handfast_authenticator::device::{DeviceStore, MachineId, Pin, PinCheck, TRIES};
 use handfast_authenticator::engine::{
     Answer, Authenticator, Computer, Context, PassphraseCheck, Person, PinPad, Prompt,
 };
 use handfast_authenticator::passphrase::{Passphrase, Stretching};
 use handfast_authenticator::vault::{InitOptions, Vault};
+use handfast_proto::cbor::{self, Map, Value};
 use handfast_proto::ctap2::Status;
 use handfast_proto::trust::DeviceName;
 use rand_core::OsRng;
@@ -94,25 +97,45 @@ fn the_pass_phrase_frees_a_blocked_pin_and_nothing_else_does() {
     assert_eq!(phone.device.pin_tries(), Some(TRIES));
 }
 
+/// Lets a device have had so many wrong pass phrases, the last of them now.
+fn had_wrong(folder: &TempDir, wrong: u64) {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: u64 = uptime.split('.').next().unwrap().parse().unwrap();
+    let tries = Map::new()
+        .with(1, "handfast-tries")
+        .with(2, 1)
+        .with(3, wrong)
+        .with(4, boot.trim())
+        .with(5, seconds);
+    std::fs::write(folder.path().join("device/tries.handfast"), tries.encode()).unwrap();
+}
+
 #[test]
-fn after_five_wrong_pass_phrases_the_next_has_to_wait_also_if_it_is_right() {
+fn after_many_wrong_pass_phrases_the_next_has_to_wait_also_if_it_is_right() {
     let (mut phone, folder) = phone();
     ask(&mut phone, |pin| {
         block(pin);
-        for _ in 0..5 {
-            let wrong = Passphrase::new("correct horses");
-            assert_eq!(pin.check_passphrase(&wrong), Ok(PassphraseCheck::Wrong));
-        }
+        assert_eq!(pin.passphrase_waits(), None);
+        had_wrong(&folder, 20);
+        let waits = pin.passphrase_waits().unwrap();
+        assert!(waits > Duration::from_secs(30), "{waits:?}");
         let right = Passphrase::new(PHRASE);
         let PassphraseCheck::TooSoon(wait) = pin.check_passphrase(&right).unwrap() else {
             panic!("it was tried");
         };
-        assert!(!wait.is_zero());
+        assert!(wait > Duration::from_secs(30), "{wait:?}");
         assert!(pin.is_blocked());
+
+        // One that was wrong is counted with those that did not unlock the vault.
+        had_wrong(&folder, 1);
+        let wrong = Passphrase::new("correct horses");
+        assert_eq!(pin.check_passphrase(&wrong), Ok(PassphraseCheck::Wrong));
+        let counted = std::fs::read(folder.path().join("device/tries.handfast")).unwrap();
+        let counted = cbor::decode(&counted).unwrap().into_map().unwrap();
+        assert_eq!(counted.int(3).and_then(Value::as_u64), Some(2));
         Answer::Refused
     });
-    // The count is the one that unlocking has.
-    assert!(folder.path().join("device/tries.handfast").exists());
 }
 
 #[test]
