@@ -26,9 +26,7 @@ pub use pin::{Pin, PinError, TRIES};
 use self::bound::BoundKeys;
 use self::file::StoreFile;
 use self::pin::PinVerifier;
-#[cfg(feature = "console")]
-pub(crate) use self::tries::Moment;
-pub(crate) use self::tries::{NoTry, Tries};
+pub(crate) use self::tries::{Moment, NoTry, Tries};
 use crate::compat::CompatExtensions;
 use crate::disk::make_folder;
 use crate::passphrase::{StretchError, Stretching};
