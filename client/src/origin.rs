@@ -10,12 +10,6 @@ use url::{Host, Url};
 /// below it, which are this computer as well (RFC 6761 §6.3).
 const LOCALHOST: &str = "localhost";
 
-/// Returns whether a name is always this computer.
-fn is_local(domain: &RpId) -> bool {
-    let before = domain.as_str().strip_suffix(LOCALHOST);
-    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-}
-
 /// Why an origin may not use an RP ID.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
@@ -84,7 +78,7 @@ impl Origin {
         };
         match url.scheme() {
             "https" => {}
-            "http" if is_local(&domain) => {}
+            "http" if domain.is_local() => {}
             "http" => return Err(OriginError::Insecure(text.to_owned())),
             _ => return Err(malformed()),
         }
@@ -104,7 +98,9 @@ impl Origin {
     pub(crate) fn here(&self) -> Option<String> {
         let rest = self.text.strip_prefix("http://")?;
         let rest = rest.strip_prefix(self.domain.as_str())?;
-        is_local(&self.domain).then(|| format!("http://{LOCALHOST}{rest}"))
+        self.domain
+            .is_local()
+            .then(|| format!("http://{LOCALHOST}{rest}"))
     }
 
     /// Returns the RP ID to use: the wanted one, which must be the origin's own domain or a suffix of
@@ -119,11 +115,7 @@ impl Origin {
             Some(wanted) => ascii(wanted)?,
             None => self.domain.clone(),
         };
-        let domain = self.domain.as_str();
-        let suffix = domain
-            .strip_suffix(rp_id.as_str())
-            .is_some_and(|rest| rest.ends_with('.'));
-        if rp_id != self.domain && !suffix {
+        if !rp_id.covers(self.domain.as_str()) {
             return Err(OriginError::Unrelated {
                 rp_id,
                 origin: self.text.clone(),

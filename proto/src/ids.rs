@@ -105,6 +105,9 @@ impl fmt::Debug for ClientDataHash {
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RpId(String);
 
+/// This computer, whoever asks.
+const LOCALHOST: &str = "localhost";
+
 impl RpId {
     /// The most bytes that one may have.
     pub const MAX: usize = 253;
@@ -135,10 +138,26 @@ impl RpId {
         &self.0
     }
 
+    /// Returns whether a host is this domain, or one below it.
+    pub fn covers(&self, host: &str) -> bool {
+        is_at_or_below(host, self.as_str())
+    }
+
+    /// Returns whether the name is always that of the computer itself: `localhost`, or one below it
+    /// (RFC 6761 §6.3).
+    pub fn is_local(&self) -> bool {
+        is_at_or_below(self.as_str(), LOCALHOST)
+    }
+
     /// Returns SHA-256 of the name: the first 32 bytes of authenticator data.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }
+}
+
+fn is_at_or_below(host: &str, domain: &str) -> bool {
+    let before = host.strip_suffix(domain);
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 impl fmt::Display for RpId {

@@ -68,7 +68,7 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             2,
         )
     })?;
-    if arguments.origin.is_empty() && !is_local(&rp_id) {
+    if arguments.origin.is_empty() && !rp_id.is_local() {
         let what = format!(
             "--rp-id {rp_id} is a name that this site may be reached by in several ways.\nSay by which, as with: \
              --origin https://{rp_id}"
@@ -115,7 +115,7 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
             .await
             .map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        let local = match is_local(&rp_id) {
+        let local = match rp_id.is_local() {
             true => format!("http://{rp_id}:{port}"),
             false => format!("http://localhost:{port}"),
         };
@@ -137,21 +137,10 @@ fn run(arguments: Arguments) -> Result<(), (String, u8)> {
     })
 }
 
-/// Returns whether a name is always this computer (RFC 6761 §6.3).
-fn is_local(rp_id: &RpId) -> bool {
-    rp_id
-        .as_str()
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last == "localhost")
-}
-
 /// Returns whether a page of an origin may use an RP ID: it is the origin's host, or a parent of that.
 fn may_use(origin: &str, rp_id: &RpId) -> bool {
     let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-    let host = host.split([':', '/']).next().unwrap_or_default();
-    let before = host.strip_suffix(rp_id.as_str());
-    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    rp_id.covers(host.split([':', '/']).next().unwrap_or_default())
 }
 
 /// Tells who runs the site. One-time codes go to standard output too: here that stands for the way
