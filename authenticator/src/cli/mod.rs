@@ -60,7 +60,8 @@ const HELP: &str = "\
 The pass phrase is asked for, or read from the file that HANDFAST_PASSPHRASE_FILE names, or spared by \
 what unlock-with sets up; a new one likewise from HANDFAST_NEW_PASSPHRASE_FILE, the PIN from \
 HANDFAST_PIN_FILE, the pass phrase of a document from HANDFAST_EXPORT_PASSPHRASE_FILE, and that of a backup \
-from HANDFAST_BACKUP_PASSPHRASE_FILE, if it is not the vault's. HANDFAST_HOME moves vault, device store and settings into one folder.
+from HANDFAST_BACKUP_PASSPHRASE_FILE, if it is not the vault's. HANDFAST_HOME moves vault, device \
+store and settings into one folder.
 
 What run, scan and doctor are not told by options they look up in ~/.config/handfast/settings: lines of NAME = \
 VALUE, with a name of adapter, ca-file, channel, radio, relay and tunnel-domain.

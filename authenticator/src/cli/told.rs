@@ -59,12 +59,8 @@ pub(super) fn refused(status: Status) -> Failure {
 /// Names the files of the vault that cannot be read.
 pub(super) fn name_damaged(vault: &Vault, voice: Voice) {
     for (path, why) in vault.damaged() {
-        let words = format!(
-            "{} is left out: {why}. All others work; what is damaged comes back by file sync or vault restore, then remove the file.",
-            path.display()
-        );
         voice.say(
-            &words,
+            &console::left_out(path, why),
             json!({"event": "damaged", "file": path.display().to_string(), "why": why}),
         );
     }

@@ -68,9 +68,7 @@ the file and its pass phrase has the passkeys.";
 
 const MADE: &str = "The vault is made anew, with the backup's pass phrase.";
 
-const STILL_SET_UP: &str = "\
-The vault is made anew, with the backup's pass phrase. This device still is set up in it, with its PIN and its trust \
-group.";
+const STILL_SET_UP: &str = "This device still is set up in it, with its PIN and its trust group.";
 
 const NO_GROUP: &str = "\
 Its trust group did not come along: link it with another device of yours, or sites that look at trust groups see \
@@ -180,7 +178,7 @@ fn restored_words(restored: &Restored, after: &AfterRestore) -> String {
     }
     let left = match after {
         AfterRestore::Nothing => String::new(),
-        AfterRestore::StillSetUp => STILL_SET_UP.to_owned(),
+        AfterRestore::StillSetUp => format!("{MADE} {STILL_SET_UP}"),
         AfterRestore::SetUp => {
             format!("{MADE} Set this device up in it: handfast-authenticator init\n{NO_GROUP}")
         }

@@ -5,7 +5,6 @@ mod exchange;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rand_core::OsRng;
@@ -59,22 +58,22 @@ enum Typed<T> {
 fn until_right<T>(
     ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
-    asked(0..ATTEMPTS, ask)
+    asked(ATTEMPTS, ask)
 }
 
 /// Asks for what a person chooses, like [`until_right`], but more often: there is nothing to guess.
 fn until_chosen<T>(
     ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
-    asked(0..CHOICES, ask)
+    asked(CHOICES, ask)
 }
 
 fn asked<T>(
-    attempts: Range<usize>,
+    attempts: usize,
     mut ask: impl FnMut(&str) -> Result<Typed<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
     let mut last = None;
-    for _ in attempts {
+    for _ in 0..attempts {
         let wrong = last.as_ref().map(|failure: &Failure| failure.what() + "\n");
         match ask(&wrong.unwrap_or_default())? {
             Typed::Right(secret) => return Ok(Some(secret)),
@@ -163,9 +162,6 @@ pub fn pin_file() -> Result<Option<Zeroizing<String>>, Failure> {
 
 /// Opens a vault with its pass phrase, which nobody is asked for if there is none. Wrong ones are counted.
 pub(super) fn open_vault(home: &Home, secrets: &mut dyn Secrets) -> Result<Vault, Failure> {
-    if !Vault::exists(&home.vault) {
-        return Err(VaultError::Missing(home.vault.clone()).into());
-    }
     // Nobody should type a secret to learn that it opens nothing.
     Vault::look(&home.vault)?;
     let none = || {
@@ -173,27 +169,33 @@ pub(super) fn open_vault(home: &Home, secrets: &mut dyn Secrets) -> Result<Vault
             "Type it, or name a file with it in {PASSPHRASE_FILE}."
         ))
     };
-    let tries = Tries::of(&home.device);
-    let open = |given: &str| counted(&tries, &home.vault, &Passphrase::new(given));
     match secret_file(PASSPHRASE_FILE)? {
-        Some(given) if given.is_empty() => return Err(none()),
-        Some(given) => return Ok(open(&given)?),
-        None => {}
+        Some(given) if given.is_empty() => Err(none()),
+        Some(given) => Ok(counted(home, &Passphrase::new(given.as_str()))?),
+        None => typed_vault(home, "Pass phrase of the vault: ", secrets)?.ok_or_else(none),
     }
-    let opened = until_right(|wrong| {
+}
+
+/// Opens a vault with a pass phrase that is asked for until it is right; nothing if nobody types one. Nobody
+/// is asked as long as none would be tried.
+fn typed_vault(
+    home: &Home,
+    question: &str,
+    secrets: &mut dyn Secrets,
+) -> Result<Option<Vault>, Failure> {
+    let tries = Tries::of(&home.device);
+    until_right(|wrong| {
         tries.look(&Moment::now()).map_err(NoTry::from)?;
-        let question = format!("{wrong}Pass phrase of the vault: ");
-        let typed = secrets.ask(&question).filter(|typed| !typed.is_empty());
-        let Some(typed) = typed else {
+        let typed = secrets.ask(&format!("{wrong}{question}"));
+        let Some(typed) = typed.filter(|typed| !typed.is_empty()) else {
             return Ok(Typed::Nobody);
         };
-        match open(&typed) {
+        match counted(home, &Passphrase::new(typed.as_str())) {
             Ok(vault) => Ok(Typed::Right(vault)),
             Err(Locked::Wrong(failure)) => Ok(Typed::Wrong(failure)),
-            Err(error) => Err(error.into()),
+            Err(Locked::Other(failure)) => Err(failure),
         }
-    })?;
-    opened.ok_or_else(none)
+    })
 }
 
 /// Why a pass phrase did not open the vault.
@@ -218,8 +220,9 @@ impl From<NoTry> for Locked {
     }
 }
 
-fn counted(tries: &Tries, folder: &Path, passphrase: &Passphrase) -> Result<Vault, Locked> {
-    let opened = tries.attempt(|| match Vault::open(folder, passphrase) {
+fn counted(home: &Home, passphrase: &Passphrase) -> Result<Vault, Locked> {
+    let tries = Tries::of(&home.device);
+    let opened = tries.attempt(|| match Vault::open(&home.vault, passphrase) {
         Ok(vault) => Ok(Some(vault)),
         Err(VaultError::WrongPassphrase) => Ok(None),
         Err(error) => Err(Locked::Other(error.into())),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write, stderr, stdout};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::termios::{QueueSelector, isatty, tcflush, tcgetwinsize};
 use textwrap::{Options, WordSplitter};
@@ -37,6 +38,15 @@ impl Width {
         }
     }
 
+    /// Says of a file of the vault that it cannot be read, and what to do.
+    pub fn left_out(path: &Path, why: &str) -> String {
+        format!(
+            "{} is left out: {why}. All others work; what is damaged comes back by file sync or \
+         handfast-authenticator vault restore, then remove the file.",
+            path.display()
+        )
+    }
+
     /// Returns how many columns there are, or usually are.
     pub fn columns(self) -> usize {
         match self {
@@ -69,6 +79,15 @@ fn wrap_line(line: &str, columns: usize) -> String {
         .break_words(false)
         .word_splitter(WordSplitter::NoHyphenation);
     textwrap::fill(words, options) + end
+}
+
+/// Says of a file of the vault that it cannot be read, and what to do.
+pub fn left_out(path: &Path, why: &str) -> String {
+    format!(
+        "{} is left out: {why}. All others work; what is damaged comes back by file sync or \
+         handfast-authenticator vault restore, then remove the file.",
+        path.display()
+    )
 }
 
 /// Returns how many columns a text takes.

@@ -130,9 +130,7 @@ impl Input {
         if !isatty(self.source()) {
             return;
         }
-        while self.buffer.len() < LONGEST && self.has_more() {
-            self.wait_and_read();
-        }
+        self.read_ready();
         // Of a line that has no end yet as well.
         forget_typed(self.source());
         while let Some(line) = self.take_line() {
@@ -149,9 +147,7 @@ impl Input {
         if !isatty(self.source()) || self.standby.is_some() {
             return false;
         }
-        while self.buffer.len() < LONGEST && self.has_more() {
-            self.wait_and_read();
-        }
+        self.read_ready();
         let mut lines = self.buffer.split_inclusive(|&byte| byte == b'\n');
         let first = lines.next().filter(|line| line.ends_with(b"\n"));
         match first {
@@ -169,10 +165,19 @@ impl Input {
         }
     }
 
-    fn has_more(&self) -> bool {
+    /// Reads what was typed already.
+    fn read_ready(&mut self) {
+        while self.buffer.len() < LONGEST && !self.ended && self.is_ready(Duration::ZERO) {
+            self.read();
+        }
+    }
+
+    /// Tells whether there is something to read, after it waited for that no longer than it is told.
+    fn is_ready(&self, wait: Duration) -> bool {
         let source = self.source();
         let mut fds = [PollFd::new(&source, PollFlags::IN)];
-        !self.ended && matches!(poll(&mut fds, Some(&Timespec::default())), Ok(ready) if ready > 0)
+        let wait = Timespec::try_from(wait).ok();
+        matches!(poll(&mut fds, wait.as_ref()), Ok(ready) if ready > 0)
     }
 
     fn source(&self) -> BorrowedFd<'_> {
@@ -237,14 +242,14 @@ impl Input {
     }
 
     fn wait_and_read(&mut self) {
-        let source = self.source();
-        let mut fds = [PollFd::new(&source, PollFlags::IN)];
-        let wait = Timespec::try_from(LOOK_EVERY).ok();
-        if !matches!(poll(&mut fds, wait.as_ref()), Ok(ready) if ready > 0) {
-            return;
+        if self.is_ready(LOOK_EVERY) {
+            self.read();
         }
+    }
+
+    fn read(&mut self) {
         let mut bytes = Zeroizing::new([0; AT_ONCE]);
-        match rustix::io::read(source, bytes.as_mut_slice()) {
+        match rustix::io::read(self.source(), bytes.as_mut_slice()) {
             Ok(0) => self.ended = true,
             Ok(count) => self.buffer.extend(bytes.iter().take(count)),
             Err(error) if io::Error::from(error).kind() == io::ErrorKind::Interrupted => {}

@@ -119,10 +119,9 @@ fn unlock(vault: Option<PathBuf>, voice: Voice) -> Result<Authenticator, Failure
 /// A passkey that is not found may be in a file that cannot be read.
 fn name_damaged(vault: &Vault, voice: Voice) {
     for (path, why) in vault.damaged() {
-        let path = path.display().to_string();
         voice.say(
-            &format!("{path} is left out: {why}. All others work; what is damaged comes back by file sync or handfast-authenticator vault restore, then remove the file."),
-            &json!({"event": "damaged", "file": path, "why": why}),
+            &console::left_out(path, why),
+            &json!({"event": "damaged", "file": path.display().to_string(), "why": why}),
         );
     }
 }

@@ -65,21 +65,11 @@ fn confirm_by_pin(
 }
 
 fn confirm_by_passphrase(home: &Home, secrets: &mut dyn Secrets) -> Result<(), Failure> {
-    let tries = Tries::of(&home.device);
-    if let Some(given) = secret_file(PASSPHRASE_FILE)? {
-        let given = Passphrase::new(given.as_str());
-        return Ok(counted(&tries, &home.vault, &given).map(drop)?);
-    }
-    let question = "Pass phrase of the vault, once more: ";
-    tries.look(&Moment::now()).map_err(NoTry::from)?;
-    let confirmed = passphrase_until_right(secrets, question, |typed| {
-        match counted(&tries, &home.vault, typed) {
-            Ok(_) => Ok(Typed::Right(())),
-            Err(Locked::Wrong(failure)) => Ok(Typed::Wrong(failure)),
-            Err(Locked::Other(failure)) => Err(failure),
-        }
-    })?;
-    confirmed.ok_or_else(|| {
+    let confirmed = match secret_file(PASSPHRASE_FILE)? {
+        Some(given) => Some(counted(home, &Passphrase::new(given.as_str()))?),
+        None => typed_vault(home, "Pass phrase of the vault, once more: ", secrets)?,
+    };
+    confirmed.map(drop).ok_or_else(|| {
         Failure::usage("No pass phrase was given, and without it nothing leaves the vault")
             .with_hint(format!(
                 "Type it, or name a file with it in {PASSPHRASE_FILE}."
