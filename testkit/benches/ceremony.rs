@@ -101,6 +101,7 @@ fn whole(criterion: &mut Criterion) {
             let signer = Rc::clone(&passkey);
             let script = Script {
                 get_info: get_info(),
+                introduce: None,
                 requests: vec![request()],
                 answer: Box::new(move |asked| Some(assertion(&signer, asked))),
                 client_channels: DataChannels::WebSocket,

@@ -18,6 +18,6 @@ mod relay;
 mod scripted;
 
 pub use faults::{Ble, Chances, Damage, Faults, FrameFault, Side};
-pub use pair::{AnswerTo, DOMAIN, Outcome, Pair, PairError, Script};
+pub use pair::{AnswerTo, DOMAIN, Introduce, Outcome, Pair, PairError, Script};
 pub use relay::{Connection, Delivery, Relay, Told};
 pub use scripted::{Record, ScriptError, ScriptedClient, ScriptedPhone, Step};

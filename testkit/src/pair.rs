@@ -1,6 +1,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use handfast_proto::hybrid::handshake::HandshakeHash;
 use handfast_proto::hybrid::qr::{Hint, QrError, ScannedInvitation};
 use handfast_proto::hybrid::tunnel::TunnelDomain;
 use handfast_proto::hybrid::{
@@ -16,6 +17,9 @@ use crate::relay::Relay;
 
 /// Answers a request: command byte and CBOR in, status byte and CBOR out.
 pub type AnswerTo = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>>>;
+
+/// Introduces the client, by the name of the connection; nothing says nothing, at the same length.
+pub type Introduce = Box<dyn FnMut(&HandshakeHash) -> Option<Vec<u8>>>;
 
 /// The relay of the phone.
 pub const DOMAIN: TunnelDomain = TunnelDomain(300);
@@ -46,6 +50,8 @@ impl From<Unanswerable> for PairError {
 pub struct Script {
     /// The phone's answer to authenticatorGetInfo, without a status byte.
     pub get_info: Vec<u8>,
+    /// How the client introduces itself before it asks; it may leave that out.
+    pub introduce: Option<Introduce>,
     /// What the client asks, one after another; then it shuts down.
     pub requests: Vec<Vec<u8>>,
     /// What the phone answers; nothing means that nobody answers.
@@ -71,6 +77,8 @@ pub struct Outcome {
     pub channel: Option<DataChannel>,
     /// What the client was answered.
     pub responses: Vec<Vec<u8>>,
+    /// The introductions that the phones heard, each with the name of its connection.
+    pub introductions: Vec<(HandshakeHash, Vec<u8>)>,
     /// What the phones were asked.
     pub requests: Vec<Vec<u8>>,
 }
@@ -86,6 +94,9 @@ pub struct Pair {
     /// What happened so far.
     pub outcome: Outcome,
     answer: AnswerTo,
+    introduce: Option<Introduce>,
+    /// The name of the connection, as the phone that was met knows it.
+    session: Option<HandshakeHash>,
     requests: VecDeque<Vec<u8>>,
     rng: ChaCha20Rng,
     network: Network,
@@ -124,6 +135,8 @@ impl Pair {
             rival: script.rival.map(phone).transpose()?,
             outcome: Outcome::default(),
             answer: script.answer,
+            introduce: script.introduce,
+            session: None,
             requests: script.requests.into(),
             rng,
             network,
@@ -258,7 +271,14 @@ impl Pair {
 
     fn client_learns(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Ready { .. } => self.ask_next(),
+            ClientEvent::Ready { handshake_hash, .. } => {
+                if let Some(introduce) = &mut self.introduce {
+                    let introduction = introduce(&handshake_hash);
+                    // The machine has just said that it can be asked.
+                    let _ = self.client.introduce(introduction.as_deref());
+                }
+                self.ask_next();
+            }
             ClientEvent::Response(reply) => {
                 self.outcome.responses.push(reply);
                 self.ask_next();
@@ -290,8 +310,17 @@ impl Pair {
             }
             PhoneEvent::Finished => Ok(()),
             PhoneEvent::Failed(error) => Err(error),
-            PhoneEvent::ClientConnected { channel, .. } => {
+            PhoneEvent::ClientConnected {
+                channel,
+                handshake_hash,
+            } => {
                 self.outcome.channel = Some(channel);
+                self.session = Some(handshake_hash);
+                return;
+            }
+            PhoneEvent::Introduction(introduction) => {
+                let introduction = self.session.map(|session| (session, introduction));
+                self.outcome.introductions.extend(introduction);
                 return;
             }
             _ => return,

@@ -5,6 +5,10 @@ use super::read::Reply;
 use crate::cbor::{Map, Value};
 use crate::ids::Aaguid;
 
+/// The version that a phone announces if a computer may introduce itself to it
+/// (`docs/introductions.md`).
+pub const INTRODUCTIONS: &str = "HANDFAST_ID_1";
+
 /// What an authenticator says of itself; members that nobody here needs are passed over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {

@@ -4,9 +4,10 @@
 use thiserror::Error;
 
 use crate::cbor::{self, AUTH_DATA_DEPTH, DecodeError, Map, Value};
+use crate::ctap2::get_info::INTRODUCTIONS;
 
-/// Bytes of an update message before it is padded, its type byte included: constant, so that the
-/// relay cannot see whether it carries linking data.
+/// The most bytes of an update message before it is padded, its type byte included. Updates fill it but
+/// for two bytes at most, which padding hides: the relay cannot see what one carries.
 const UPDATE_LENGTH: usize = 511;
 
 /// Why a message cannot be read. Each ends the ceremony.
@@ -48,7 +49,7 @@ pub enum Message {
     Json(Vec<u8>),
     /// 0: no more requests will come.
     Shutdown,
-    /// 2: linking data, perhaps.
+    /// 2: linking data of a phone, or an introduction of a client, perhaps.
     Update(Vec<u8>),
 }
 
@@ -80,11 +81,30 @@ impl Message {
         [&[kind], content].concat()
     }
 
-    /// Returns an update without linking data, of the size that one with linking data has.
+    /// Returns an update that says nothing, of the size of one that does.
     pub fn empty_update() -> Self {
-        // The map {0: zeros} has 5 bytes beside its zeros, the type byte is one more.
-        Self::Update(Map::new().with(0, vec![0; UPDATE_LENGTH - 6]).encode())
+        Self::update(Map::new()).unwrap_or(Self::Update(Vec::new()))
     }
+
+    /// Returns an update by which a client introduces itself (`docs/introductions.md`); nothing if the
+    /// introduction is too long for one.
+    pub fn introduction(introduction: &[u8]) -> Option<Self> {
+        Self::update(Map::new().with(INTRODUCTIONS, introduction))
+    }
+
+    /// Fills an update with zeros.
+    fn update(content: Map) -> Option<Self> {
+        let padded = |zeros| content.clone().with(0, vec![0; zeros]).encode();
+        // The type byte, and what the head of the zeros may grow by with their number.
+        let free = UPDATE_LENGTH.checked_sub(3 + padded(0).len())?;
+        Some(Self::Update(padded(free)))
+    }
+}
+
+/// Returns the introduction in the content of an update, if there is one.
+pub(super) fn introduction_in(update: &[u8]) -> Option<Vec<u8>> {
+    let map = cbor::decode(update).ok()?.into_map()?;
+    Some(map.text(INTRODUCTIONS)?.as_bytes()?.to_vec())
 }
 
 /// The first message of the phone; it has no type byte.

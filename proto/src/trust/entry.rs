@@ -335,6 +335,11 @@ impl Members {
         self.members.values()
     }
 
+    /// Returns a member.
+    pub fn member(&self, device: DeviceId) -> Option<&Member> {
+        self.members.get(&device)
+    }
+
     /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members.len()

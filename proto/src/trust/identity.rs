@@ -329,7 +329,7 @@ impl fmt::Debug for GroupSecret {
     }
 }
 
-fn hkdf_32(salt: &[u8], ikm: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
+pub(super) fn hkdf_32(salt: &[u8], ikm: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut output = Zeroizing::new([0; 32]);
     // The only error is a length above 8160 bytes.
     let _ = Hkdf::<Sha256>::new(Some(salt), ikm).expand(info, output.as_mut());

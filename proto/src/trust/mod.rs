@@ -7,9 +7,11 @@
 //! | [`wrap`] | such a key as a file that only members can open |
 //! | [`entry`] | who is a member, signed by who let them in |
 //! | [`join`] | joining a group over a hybrid session, in three steps |
+//! | [`introduction`] | a computer that says to its owner's phone which of his it is |
 
 pub mod entry;
 pub mod identity;
+pub mod introduction;
 pub mod join;
 pub mod key;
 pub mod wrap;

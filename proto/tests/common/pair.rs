@@ -25,6 +25,7 @@ pub(crate) fn info() -> Vec<u8> {
 pub(crate) fn script() -> Script {
     Script {
         get_info: info(),
+        introduce: None,
         requests: vec![ASK.to_vec()],
         answer: Box::new(|_| Some(ANSWER.to_vec())),
         client_channels: DataChannels::WebSocket,
@@ -80,6 +81,7 @@ pub(crate) fn good() -> Outcome {
         rival: None,
         channel: Some(DataChannel::WebSocket),
         responses: vec![ANSWER.to_vec()],
+        introductions: Vec::new(),
         requests: vec![ASK.to_vec()],
     }
 }

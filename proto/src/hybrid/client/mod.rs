@@ -228,6 +228,32 @@ impl ClientCeremony {
         self.fail(timed_out.into());
     }
 
+    /// Sends an update before the first request: this computer's introduction, or as much of nothing. To be
+    /// said once, to a phone that announces [`INTRODUCTIONS`](get_info::INTRODUCTIONS); others need not know
+    /// what it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse`] if it is not the time for it, or the introduction is too long.
+    pub fn introduce(&mut self, introduction: Option<&[u8]>) -> Result<(), ApiMisuse> {
+        let State::Ready {
+            channel,
+            answered: false,
+        } = &mut self.state
+        else {
+            return Err(ApiMisuse::NotReady);
+        };
+        let update = match introduction {
+            Some(introduction) => Message::introduction(introduction).ok_or(ApiMisuse::TooLarge)?,
+            None => Message::empty_update(),
+        };
+        match channel.seal(&update.encode()) {
+            Ok(frame) => self.send(frame),
+            Err(_) => self.fail(CeremonyError::Local),
+        }
+        Ok(())
+    }
+
     /// Asks the phone: command byte and CBOR. One request at a time.
     ///
     /// # Errors

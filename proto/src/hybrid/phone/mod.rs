@@ -18,7 +18,7 @@ use super::data_channel::{DataChannel, DataChannels};
 use super::framing::Framing;
 use super::handshake::{MESSAGE_LENGTH, respond};
 use super::keys::Psk;
-use super::message::Message;
+use super::message::{Message, introduction_in};
 use super::qr::{Hint, ScannedInvitation};
 use crate::Now;
 use crate::ctap2::Status;
@@ -207,7 +207,13 @@ impl PhoneCeremony {
                     self.events.push_back(PhoneEvent::Request(request));
                     Ok(State::Answering { channel })
                 }
-                Message::Update(_) => Ok(State::Ready { channel }),
+                Message::Update(update) => {
+                    // After an answer it comes too late for who gave that.
+                    let introduction = introduction_in(&update).filter(|_| !self.answered);
+                    let event = introduction.map(PhoneEvent::Introduction);
+                    self.events.extend(event);
+                    Ok(State::Ready { channel })
+                }
                 Message::Shutdown => {
                     self.leave();
                     Ok(State::Closed)

@@ -61,6 +61,8 @@ pub enum PhoneEvent {
     Failed(CeremonyError),
     /// The ceremony is over.
     Finished,
+    /// The client introduces itself, before its first request (`docs/introductions.md`).
+    Introduction(Vec<u8>),
     /// The request was not answered in time: its prompt has to disappear.
     Lapsed,
     /// A request to answer: command byte and CBOR.
