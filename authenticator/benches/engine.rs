@@ -27,7 +27,7 @@ use tempfile::TempDir;
 struct Willing;
 
 impl Person for Willing {
-    fn ask(&mut self, _: &Prompt<'_>, _: Computer, _: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, _: &Prompt<'_>, _: &Computer, _: &mut dyn PinPad) -> Answer {
         Answer::Approved {
             account: 0,
             verified: true,

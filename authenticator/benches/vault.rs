@@ -27,7 +27,7 @@ const PASSKEYS: u32 = 10_000;
 struct Willing;
 
 impl Person for Willing {
-    fn ask(&mut self, _: &Prompt<'_>, _: Computer, _: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, _: &Prompt<'_>, _: &Computer, _: &mut dyn PinPad) -> Answer {
         Answer::Approved {
             account: 0,
             verified: true,
@@ -121,7 +121,7 @@ fn sign_in(criterion: &mut Criterion) {
     ] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let mut session = authenticator.session(context);
+                let mut session = authenticator.session(context.clone());
                 let reply =
                     authenticator.handle(&mut session, &request, &mut Willing, &mut OsRng, 2);
                 assert_eq!(reply.bytes[0], 0);

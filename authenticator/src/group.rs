@@ -96,6 +96,43 @@ pub fn status(device: &DeviceStore) -> Status {
     }
 }
 
+/// What a device is to the group of another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum InGroup {
+    /// Both are in it.
+    Member {
+        /// What its owner calls it.
+        name: DeviceName,
+        /// Since when, seconds since 1970: the later of them is in.
+        since: u64,
+        /// Whether one of them came in by a simulated radio.
+        simulated: bool,
+    },
+    /// It is in none of this group's entries.
+    No,
+    /// It was put out.
+    Removed,
+}
+
+/// Tells what a device is to this device's group.
+pub(crate) fn looked_up(this: &DeviceStore, device: DeviceId) -> InGroup {
+    let Some(group) = &this.group else {
+        return InGroup::No;
+    };
+    let members = group.members(this.id());
+    match (members.member(device), members.member(this.id())) {
+        (Some(other), Some(own)) => InGroup::Member {
+            name: other.name.clone(),
+            since: other.since.max(own.since),
+            simulated: [other, own]
+                .map(|it| it.method)
+                .contains(&Some(Method::Simulated)),
+        },
+        _ if members.has_removed(device) => InGroup::Removed,
+        _ => InGroup::No,
+    }
+}
+
 /// Takes in what the folder has of this device's group, and publishes what the folder lacks.
 /// Files of other groups are left alone.
 ///

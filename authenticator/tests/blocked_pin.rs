@@ -27,7 +27,7 @@ const SELECTION: [u8; 1] = [0x0b];
 struct Scripted<F>(F);
 
 impl<F: FnMut(&mut dyn PinPad) -> Answer> Person for Scripted<F> {
-    fn ask(&mut self, _: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, _: &Prompt<'_>, _: &Computer, pin: &mut dyn PinPad) -> Answer {
         (self.0)(pin)
     }
 }

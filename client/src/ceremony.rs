@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use handfast_authenticator::console::unix_time;
 use handfast_proto::Now;
-use handfast_proto::ctap2::get_info;
+use handfast_proto::ctap2::get_info::{self, INTRODUCTIONS};
 use handfast_proto::hybrid::advert::AdvertError;
 use handfast_proto::hybrid::handshake::HandshakeHash;
 use handfast_proto::hybrid::qr::Hint;
@@ -17,6 +17,7 @@ use handfast_proto::hybrid::{
     ApiMisuse, CeremonyError, ChannelFailure, ClientAction, ClientCeremony, ClientConfig,
     ClientEvent, ClientLimits, Closed, DataChannel, DataChannels, Psm,
 };
+use handfast_proto::trust::introduction::Introducer;
 use handfast_transport::channel::{Channel, ChannelEnd};
 use handfast_transport::radio::{Heard, LinkError, Radio, RadioError, Scan, Sender};
 use handfast_transport::relay::{OpenError, RelayUrl, open_connect};
@@ -208,6 +209,26 @@ impl Session {
                 _ => {}
             }
         }
+    }
+
+    /// Introduces this computer to a phone that understands that; to be said once, before the first request.
+    /// Without an introducer as much is said, and nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Misuse`].
+    pub fn introduce(
+        &mut self,
+        introducer: Option<&Introducer>,
+        phone: &Ready,
+    ) -> Result<(), SessionError> {
+        if !phone.info.has_version(INTRODUCTIONS) {
+            return Ok(());
+        }
+        let session = &phone.handshake_hash.0;
+        let introduction = introducer.map(|introducer| introducer.introduce(session));
+        info!(device = ?introducer.map(Introducer::device), "introducing this computer");
+        Ok(self.ceremony.introduce(introduction.as_deref())?)
     }
 
     /// Asks the phone and waits for its answer: status byte and CBOR.

@@ -84,7 +84,7 @@ pub trait Keyboard {
 pub fn info(
     authenticator: &Authenticator,
 ) -> Result<get_info::Response, handfast_proto::ctap2::ResponseError> {
-    get_info::Response::parse(&authenticator.get_info(Computer::ThisDevice))
+    get_info::Response::parse(&authenticator.get_info(&Computer::ThisDevice))
 }
 
 /// Answers one request: status byte and CBOR. The person is asked for the PIN, which verifies who
@@ -127,7 +127,7 @@ struct AtKeyboard<'a> {
 }
 
 impl Person for AtKeyboard<'_> {
-    fn ask(&mut self, prompt: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, prompt: &Prompt<'_>, _: &Computer, pin: &mut dyn PinPad) -> Answer {
         match self.decide(prompt, pin) {
             Ok(answer) => answer,
             Err(Unanswered::Refused) => {

@@ -152,7 +152,7 @@ fn write(stream: &mut impl Write, reply: &[u8]) -> io::Result<()> {
 struct Granting;
 
 impl Person for Granting {
-    fn ask(&mut self, _: &Prompt<'_>, _: Computer, _: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, _: &Prompt<'_>, _: &Computer, _: &mut dyn PinPad) -> Answer {
         Answer::Approved {
             account: 0,
             verified: true,

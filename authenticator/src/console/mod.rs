@@ -20,7 +20,7 @@ mod words;
 
 pub use backup::{AfterRestore, back_up, restore};
 pub use channels::{channel_name, channels};
-pub use clock::{date, unix_time};
+pub use clock::{date, day, unix_time};
 pub use failure::{Failure, code};
 pub use group::{group_json, group_words};
 pub use log::start_log;
@@ -33,7 +33,7 @@ pub use secrets::{Secrets, new_pin, pin_file};
 pub(crate) use secrets::{confirm_owner, document_passphrase, new_document_passphrase};
 #[cfg(feature = "phone")]
 pub(crate) use setup::stretching;
-pub use setup::{default_air, home, init, join};
+pub use setup::{default_air, home, init, introducer, join};
 pub use silence::Silence;
 pub use site::{Doubt, SiteName, steady};
 pub use unlock::{UnlockState, UnlockWith, open, unlock_state, unlock_with};

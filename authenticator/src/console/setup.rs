@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use handfast_proto::trust::DeviceName;
+use handfast_proto::trust::introduction::Introducer;
 use rand_core::OsRng;
+use tracing::info;
 
 use super::Failure;
 use super::clock::unix_time;
 use super::secrets::{Secrets, new_passphrase, new_pin, open_vault};
-use crate::device::{DeviceError, DeviceStore, MachineId, Pin};
+use crate::device::{self, DeviceError, DeviceStore, MachineId, Pin};
 use crate::engine::{Authenticator, printable};
 use crate::group;
 use crate::home::Home;
@@ -114,6 +116,17 @@ fn set_up(
     recorded(vault, device)
 }
 
+/// Returns what this computer introduces itself with to the other devices of its vault, if it has ever opened
+/// one; the vault need not be open.
+pub fn introducer(home: &Home) -> Option<Introducer> {
+    let read =
+        MachineId::of_this_machine().and_then(|machine| device::introducer(&home.device, &machine));
+    read.unwrap_or_else(|error| {
+        info!("this computer does not introduce itself: {error}");
+        None
+    })
+}
+
 /// How a PIN of a vault is stretched.
 pub(crate) fn stretching(for_tests: bool) -> Stretching {
     match for_tests {
@@ -136,6 +149,11 @@ pub(super) fn recorded(
         since: now,
     })?;
     group::refresh(&mut vault, &mut device, &mut OsRng)?;
+    let kept = MachineId::of_this_machine()
+        .and_then(|machine| device.keep_introducer(&vault, &machine, &mut OsRng));
+    if let Err(error) = kept {
+        info!("this device cannot introduce itself to others: {error}");
+    }
     let mut authenticator = Authenticator { vault, device };
     authenticator.tidy(&mut OsRng, now)?;
     Ok(authenticator)

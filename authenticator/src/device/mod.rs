@@ -4,6 +4,7 @@
 mod bound;
 mod file;
 mod group;
+mod introducer;
 mod pin;
 mod tries;
 
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 pub(crate) use group::{File, Group, Seen};
+pub use introducer::introducer;
 pub use pin::{Pin, PinError, TRIES};
 
 use self::bound::BoundKeys;

@@ -43,11 +43,11 @@ impl Authenticator {
         let proof = request.pin_uv_auth_param.as_deref();
         self.refuse_client_pin(proof, request.pin_uv_auth_protocol, session, turn)?;
         let verify = request.user_verification == Some(true);
-        let computer = session.context.computer;
+        let computer = &session.context.computer;
         let silent = request.user_presence == Some(false);
         let wanted = AtSignIn::parse(&request.extensions, session, &self.device.compat)?;
         // A computer far away may not learn in silence which passkeys are here.
-        if silent && (computer != Computer::TestTool || verify || wanted.makes_secrets()) {
+        if silent && (*computer != Computer::TestTool || verify || wanted.makes_secrets()) {
             return Err(Status::UNSUPPORTED_OPTION.into());
         }
         if verify && !self.can_verify(computer) {
@@ -74,7 +74,7 @@ impl Authenticator {
         };
         let chosen = found.get(chosen).ok_or(Status::OPERATION_DENIED)?.clone();
         // A tool for tests chooses by itself: nobody is there who could.
-        let by_person = !request.has_allow_list && computer != Computer::TestTool;
+        let by_person = !request.has_allow_list && *computer != Computer::TestTool;
         let others = match request.has_allow_list || by_person {
             true => VecDeque::new(),
             false => found.into_iter().filter(|id| *id != chosen).collect(),

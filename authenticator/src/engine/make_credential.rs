@@ -29,7 +29,7 @@ impl Authenticator {
             return Err(Status::INVALID_OPTION.into());
         }
         let verify = request.user_verification == Some(true);
-        if verify && !self.can_verify(session.context.computer) {
+        if verify && !self.can_verify(&session.context.computer) {
             return Err(Status::INVALID_OPTION.into());
         }
         if request.enterprise_attestation.is_some() {
@@ -56,7 +56,7 @@ impl Authenticator {
         session: &Session,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refused> {
-        let can_verify = self.can_verify(session.context.computer);
+        let can_verify = self.can_verify(&session.context.computer);
         let rp_id = &request.rp.id;
         let here = request
             .exclude

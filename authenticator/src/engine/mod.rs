@@ -2,6 +2,7 @@
 
 mod attestation;
 mod client_pin;
+mod computer;
 mod extensions;
 mod get_assertion;
 mod join;
@@ -12,18 +13,21 @@ mod reset;
 
 use handfast_proto::cose::{Algorithm, KeyId};
 use handfast_proto::ctap2::client_pin::PROTOCOL_TWO;
-use handfast_proto::ctap2::{Command, Status, command, get_info};
+use handfast_proto::ctap2::get_info::{self, INTRODUCTIONS};
+use handfast_proto::ctap2::{Command, Status, command};
 use handfast_proto::extension::cred_blob;
 use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
 use handfast_proto::pin_uv::KeyAgreement;
 use handfast_proto::trust::{KeyTuple, Method, SUPPORT_VERSION};
 use rand_core::CryptoRngCore;
 
+pub use computer::{Computer, Introduced, Standing};
 pub use prompt::{
-    Account, Answer, Computer, PassphraseCheck, Person, PinPad, PinUnavailable, Prompt, Sharing,
-    printable, printable_text,
+    Account, Answer, PassphraseCheck, Person, PinPad, PinUnavailable, Prompt, Sharing, printable,
+    printable_text,
 };
 
+use self::computer::Introduction;
 use self::get_assertion::Remaining;
 use self::join::Joining;
 use self::keys::WantedKeys;
@@ -47,9 +51,9 @@ pub struct Authenticator {
 }
 
 /// What is known of a session with a computer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
-    /// Who asks.
+    /// Who asks, as far as that is known from the beginning.
     pub computer: Computer,
     /// By which radio, for trust groups; nothing if there is none.
     pub method: Option<Method>,
@@ -69,6 +73,7 @@ pub struct Reply {
 /// One session with a computer. Steps of a trust-group join belong to one session.
 pub struct Session {
     context: Context,
+    introduction: Introduction,
     joining: Joining,
     conclusion: Conclusion,
     key_agreement: Option<KeyAgreement>,
@@ -101,6 +106,7 @@ impl Authenticator {
     pub fn session(&self, context: Context) -> Session {
         Session {
             context,
+            introduction: Introduction::None,
             joining: Joining::None,
             conclusion: Conclusion::Nothing { note: None },
             key_agreement: None,
@@ -136,10 +142,12 @@ impl Authenticator {
     }
 
     /// Returns the answer of authenticatorGetInfo to this computer, without a status byte.
-    pub fn get_info(&self, computer: Computer) -> Vec<u8> {
+    pub fn get_info(&self, computer: &Computer) -> Vec<u8> {
         let text = |text: &str| text.to_owned();
         get_info::Response {
-            versions: vec![text("FIDO_2_0"), text("FIDO_2_1"), text(SUPPORT_VERSION)],
+            versions: ["FIDO_2_0", "FIDO_2_1", SUPPORT_VERSION, INTRODUCTIONS]
+                .map(text)
+                .to_vec(),
             extensions: extensions::NAMES
                 .into_iter()
                 .chain(self.device.compat.names())
@@ -182,7 +190,7 @@ impl Authenticator {
                     Command::GetAssertion(request) => {
                         self.get_assertion(request, session, &mut turn)
                     }
-                    Command::GetInfo => Ok(self.get_info(session.context.computer)),
+                    Command::GetInfo => Ok(self.get_info(&session.context.computer)),
                     Command::Reset => self.reset(session, &mut turn),
                     Command::Selection => self.select(session, &mut turn),
                     Command::TrustGroup(cbor) => self.trust_group(&cbor, session, &mut turn),
@@ -203,8 +211,8 @@ impl Authenticator {
     }
 
     /// Whether a person can be verified for this computer.
-    fn can_verify(&self, computer: Computer) -> bool {
-        self.device.has_pin() || computer == Computer::TestTool
+    fn can_verify(&self, computer: &Computer) -> bool {
+        self.device.has_pin() || *computer == Computer::TestTool
     }
 
     /// authenticatorSelection (CTAP 2.3 §6.9): a person says that it is this device that is meant.
@@ -227,6 +235,7 @@ impl Authenticator {
         session: &Session,
         turn: &mut Turn<'_>,
     ) -> Result<Answer, Refused> {
+        let computer = self.asker(session);
         let Self { vault, device } = self;
         let mut pin = StorePin {
             vault,
@@ -234,7 +243,7 @@ impl Authenticator {
             rng: turn.rng,
             failed: None,
         };
-        let answer = turn.person.ask(prompt, session.context.computer, &mut pin);
+        let answer = turn.person.ask(prompt, &computer, &mut pin);
         match pin.failed {
             Some(error) => Err(Refused::storage(error)),
             None => Ok(answer),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use handfast_proto::ids::RpId;
 use rand_core::CryptoRngCore;
 
+use super::Computer;
 use crate::device::{DeviceStore, Moment, NoTry, PinCheck};
 use crate::group::GroupError;
 use crate::passphrase::Passphrase;
@@ -56,18 +57,6 @@ pub fn printable_text(text: &str) -> String {
     let seen: String = text.chars().filter(|c| !unseen(*c)).collect();
     // A row of spaces would put what follows into a line of its own.
     seen.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Computer {
-    /// A computer that showed a QR code. Nothing tells whether it was ever seen before.
-    Unknown,
-    /// A tool that tests this very program, with a vault made for that.
-    TestTool,
-    /// This device itself.
-    ThisDevice,
 }
 
 /// What a site gets beyond a signature, or does.
@@ -209,7 +198,7 @@ pub struct PinUnavailable;
 /// Asks a person: on a terminal, in a window, by a test.
 pub trait Person {
     /// Asks, waits, and returns the answer.
-    fn ask(&mut self, prompt: &Prompt<'_>, computer: Computer, pin: &mut dyn PinPad) -> Answer;
+    fn ask(&mut self, prompt: &Prompt<'_>, computer: &Computer, pin: &mut dyn PinPad) -> Answer;
 }
 
 /// The PIN of the device store.

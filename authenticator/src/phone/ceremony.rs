@@ -99,7 +99,7 @@ impl Phone {
             .authenticator
             .as_ref()
             .ok_or(ServeError::Stopped)?
-            .get_info(Computer::Unknown);
+            .get_info(&Computer::Unknown);
         let config = PhoneConfig {
             domain: self.relay.as_ref().map_or(NO_RELAY, |relay| relay.domain),
             channels: self.channels()?,
@@ -334,6 +334,7 @@ impl Running<'_> {
                     json!({"event": "connected", "channel": channel_name(channel)}),
                 );
             }
+            PhoneEvent::Introduction(introduction) => self.introduced(&introduction),
             PhoneEvent::Request(request) => {
                 info!(
                     command = request.first(),
@@ -369,6 +370,17 @@ impl Running<'_> {
             _ => {}
         }
         None
+    }
+
+    /// The computer says which it is. That this device cannot read it says no more than silence.
+    fn introduced(&mut self, introduction: &[u8]) {
+        let authenticator = self.phone.authenticator.as_ref();
+        if let Some((authenticator, session)) = authenticator.zip(self.session.as_mut()) {
+            match authenticator.introduce(session, introduction) {
+                Ok(()) => info!("the computer has introduced itself"),
+                Err(error) => info!("the computer introduced itself in vain: {error}"),
+            }
+        }
     }
 
     fn radio(&mut self, news: Heard) {

@@ -1,5 +1,6 @@
 //! The phone's loop, and how it asks its owner.
 
+mod asker;
 #[cfg(feature = "camera")]
 mod camera;
 mod ceremony;

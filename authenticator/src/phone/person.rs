@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::asker::{self, quoted};
 use super::input::{Input, Typed};
 use super::layout;
 use super::notice::Desktop;
-use crate::console::{Doubt, SiteName, Width, put_question, steady, tell};
+use crate::console::{Doubt, SiteName, Width, put_question, tell};
 use crate::device::PinCheck;
 use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt, Sharing};
 
@@ -61,7 +62,7 @@ pub(crate) struct Asking {
 }
 
 impl Person for Asking {
-    fn ask(&mut self, prompt: &Prompt<'_>, computer: Computer, pin: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, prompt: &Prompt<'_>, computer: &Computer, pin: &mut dyn PinPad) -> Answer {
         self.show(prompt, computer, pin.is_set());
         if let Prompt::NoPasskey { .. } = prompt {
             return Answer::Refused;
@@ -196,7 +197,7 @@ impl Asking {
         }
     }
 
-    fn show(&self, prompt: &Prompt<'_>, computer: Computer, pin: bool) {
+    fn show(&self, prompt: &Prompt<'_>, computer: &Computer, pin: bool) {
         let words = words(prompt, computer, Width::of_terminal());
         self.voice.say(&words, event(prompt, computer, pin));
     }
@@ -204,24 +205,6 @@ impl Asking {
 
 fn is_yes(line: &str) -> bool {
     matches!(line.to_ascii_lowercase().as_str(), "y" | "yes")
-}
-
-fn who_asks(computer: Computer) -> &'static str {
-    match computer {
-        Computer::ThisDevice => "Asked by this device itself.",
-        Computer::TestTool => "Asked by a tool for tests.",
-        _ => {
-            "Asked by a computer that showed a QR code. Handfast cannot tell whether it was ever seen \
-             before: go on only if it is the one in front of you."
-        }
-    }
-}
-
-/// An account as a person reads it: its site chose the names, and so they stand between marks that are not
-/// in them.
-fn shown(account: &Account) -> String {
-    let names = described(account).replace(['“', '”', '„', '‟'], "\"");
-    format!("“{}”", steady(&names))
 }
 
 fn described(account: &Account) -> String {
@@ -262,7 +245,7 @@ fn name_of(sharing: Sharing) -> &'static str {
     }
 }
 
-fn words(prompt: &Prompt<'_>, computer: Computer, width: Width) -> String {
+fn words(prompt: &Prompt<'_>, computer: &Computer, width: Width) -> String {
     let frame = match prompt {
         Prompt::Create { rp_id, .. }
         | Prompt::SignIn { rp_id, .. }
@@ -283,30 +266,32 @@ fn words(prompt: &Prompt<'_>, computer: Computer, width: Width) -> String {
 }
 
 /// What is asked, and what the person should know of it.
-fn question(prompt: &Prompt<'_>, computer: Computer) -> String {
-    let who = who_asks(computer);
+fn question(prompt: &Prompt<'_>, computer: &Computer) -> String {
+    let who = asker::words(computer);
     match prompt {
         Prompt::Create {
             account, shares, ..
         } => format!(
             "Make a passkey for this site, for {}?\n{who}{}",
-            shown(account),
+            quoted(&described(account)),
             shared(shares)
         ),
         Prompt::SignIn {
             accounts, shares, ..
         } => {
             let list = match accounts.as_slice() {
-                [account] => format!("Sign in to this site as {}?", shown(account)),
+                [account] => format!("Sign in to this site as {}?", quoted(&described(account))),
                 accounts => accounts.iter().enumerate().fold(
                     "Sign in to this site? You have several accounts:".to_owned(),
-                    |text, (index, account)| format!("{text}\n  {} {}", index + 1, shown(account)),
+                    |text, (index, account)| {
+                        format!("{text}\n  {} {}", index + 1, quoted(&described(account)))
+                    },
                 ),
             };
             format!("{list}\n{who}{}", shared(shares))
         }
         Prompt::Excluded { .. } => {
-            "This account has a passkey here already; no second one is made.".to_owned()
+            format!("This account has a passkey here already; no second one is made.\n{who}")
         }
         Prompt::Select => {
             format!("The computer has several devices to choose from. Is this the one?\n{who}")
@@ -327,20 +312,15 @@ fn question(prompt: &Prompt<'_>, computer: Computer) -> String {
                 false => "",
             };
             format!(
-                "“{}” wants to join your trust group. It will get the keys by which sites \
+                "{} wants to join your trust group. It will get the keys by which sites \
                  know your own devices.\n{known}{radio}",
-                steady(device)
+                quoted(device)
             )
         }
     }
 }
 
-fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
-    let computer = match computer {
-        Computer::ThisDevice => "this-device",
-        Computer::TestTool => "test-tool",
-        _ => "unknown",
-    };
+fn event(prompt: &Prompt<'_>, computer: &Computer, pin: bool) -> Value {
     let mut event = match prompt {
         Prompt::Create {
             rp_id,
@@ -384,7 +364,7 @@ fn event(prompt: &Prompt<'_>, computer: Computer, pin: bool) -> Value {
         event["doubt"] = site.doubt().map(Doubt::name).into();
     }
     event["event"] = "prompt".into();
-    event["computer"] = computer.into();
+    asker::tell(computer, &mut event);
     event["pin"] = pin.into();
     event
 }

@@ -302,7 +302,6 @@ impl Vault {
         self.keys.all().map(VaultKey::bytes)
     }
 
-    #[cfg(feature = "console")]
     pub(crate) fn key(&self) -> &[u8; 32] {
         self.keys.newest().bytes()
     }

@@ -39,7 +39,7 @@ pub(crate) fn approving<F: FnMut(&Prompt<'_>)>(before: F) -> Approving<F> {
 }
 
 impl<F: FnMut(&Prompt<'_>)> Person for Approving<F> {
-    fn ask(&mut self, prompt: &Prompt<'_>, _: Computer, _: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, prompt: &Prompt<'_>, _: &Computer, _: &mut dyn PinPad) -> Answer {
         (self.0)(prompt);
         Answer::Approved {
             account: 0,
@@ -172,7 +172,7 @@ impl Phone {
     }
 
     pub(crate) fn listed(&self) -> Vec<String> {
-        let info = self.authenticator.get_info(Computer::TestTool);
+        let info = self.authenticator.get_info(&Computer::TestTool);
         get_info::Response::parse(&info).unwrap().extensions
     }
 }

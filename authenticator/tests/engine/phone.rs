@@ -30,7 +30,7 @@ pub(crate) struct Scripted {
 }
 
 impl Person for Scripted {
-    fn ask(&mut self, prompt: &Prompt<'_>, _: Computer, pin: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, prompt: &Prompt<'_>, _: &Computer, pin: &mut dyn PinPad) -> Answer {
         self.asked.push(format!("{prompt:?}"));
         (self.answer)(pin)
     }

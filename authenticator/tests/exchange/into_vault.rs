@@ -64,7 +64,7 @@ fn count(vault: &Vault) -> usize {
 struct Approving;
 
 impl Person for Approving {
-    fn ask(&mut self, _: &Prompt<'_>, _: Computer, _: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, _: &Prompt<'_>, _: &Computer, _: &mut dyn PinPad) -> Answer {
         Answer::Approved {
             account: 0,
             verified: true,

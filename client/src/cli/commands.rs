@@ -195,9 +195,13 @@ impl Way {
                 return done(asked.credential(&info, "platform", &reply?)?);
             }
         };
+        let introducer = console::home(vault)
+            .ok()
+            .and_then(|home| console::introducer(&home));
         nearby.with_phone(asked.hint(), &how.hybrid, voice, async |session| {
             let mut tell = |progress| voice.progress(progress);
             let ready = session.ready(&mut tell).await?;
+            session.introduce(introducer.as_ref(), &ready)?;
             let reply = session.ask(asked.request(&ready.info), &mut tell).await?;
             done(asked.credential(&ready.info, "cross-platform", &reply)?)
         })

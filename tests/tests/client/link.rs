@@ -7,7 +7,7 @@ use handfast_demo::stage::PATIENCE;
 use super::*;
 
 /// A phone, and a computer in its vault but in no group, which shows the number.
-fn number_shown(stage: &Stage, options: &[&str]) -> (Process, Process) {
+pub(super) fn number_shown(stage: &Stage, options: &[&str]) -> (Process, Process) {
     let phone = phone(stage, "phone");
     let computer = stage.home("computer", PASSPHRASE, PIN).unwrap();
     std::fs::create_dir_all(computer.folder()).unwrap();

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod introduction;
 mod link;
 mod local;
 mod nearby;

@@ -11,7 +11,7 @@ use rand_core::OsRng;
 use serde_json::{Value, json};
 
 use super::{Which, ask, is_yes};
-use crate::console::{Failure, code, columns, date, tell, unix_time};
+use crate::console::{Failure, code, columns, day, tell, unix_time};
 use crate::engine::{Authenticator, printable};
 use crate::phone::Input;
 use crate::vault::{Passkey, Vault};
@@ -234,34 +234,9 @@ pub(super) fn delete(
     Ok(())
 }
 
-/// The day of a time in seconds since 1970, in UTC.
-fn day(seconds: u64) -> String {
-    // Of a time that nobody lives to see only the number means anything.
-    if seconds / (24 * 60 * 60) > 400 * 366 {
-        return format!("{seconds} seconds after 1970");
-    }
-    let (year, month, day) = date(seconds);
-    format!("{year}-{month:02}-{day:02}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_told_as_its_day() {
-        for (seconds, told) in [
-            (0, "1970-01-01"),
-            (951_782_399, "2000-02-28"),
-            (951_782_400, "2000-02-29"),
-            (1_752_000_000, "2025-07-08"),
-            (4_107_542_399, "2100-02-28"),
-            (4_107_542_400, "2100-03-01"),
-            (u64::MAX, "18446744073709551615 seconds after 1970"),
-        ] {
-            assert_eq!(day(seconds), told);
-        }
-    }
 
     #[test]
     fn a_name_is_as_long_as_sites_names_are() {
