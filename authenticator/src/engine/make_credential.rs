@@ -1,7 +1,10 @@
+use std::slice;
+
 use handfast_proto::auth_data::{AttestedCredential, AuthenticatorData, Flags};
-use handfast_proto::cose::{Algorithm, SigningKey};
+use handfast_proto::cose::{Algorithm, KeyId, SigningKey};
 use handfast_proto::ctap2::{Status, make_credential, truncate_name};
 use handfast_proto::ids::CredentialId;
+use handfast_proto::trust::KeyTuple;
 
 use super::attestation::Attestation;
 use super::extensions::AtCreation;
@@ -92,14 +95,11 @@ impl Authenticator {
         passkey.user_name = name(&user.name);
         passkey.display_name = name(&user.display_name);
         wanted.give(&mut passkey, turn);
-        self.vault.store(passkey).map_err(Refused::full)?;
-
         let tuple = tuple(rp_id, &id, &user.id);
         let group_key = self.group_key(&wanted.keys, &tuple, algorithm, turn);
         self.bound_key(&wanted.keys, &tuple, algorithm, turn);
-        let passkey = self.vault.passkey(&id).ok_or(Status::OTHER)?;
         let mut answered = self.answered(&wanted.keys, &tuple, group_key, algorithm);
-        wanted.answer(&mut answered, passkey, verified, turn);
+        wanted.answer(&mut answered, &passkey, verified, turn);
         let attested = AttestedCredential {
             aaguid: AAGUID,
             credential_id: id,
@@ -114,10 +114,6 @@ impl Authenticator {
             answered.signed_outputs(),
         );
         let unsigned = answered.finish(auth_data.as_bytes(), &request.client_data_hash);
-        if let Some(key) = group_key {
-            let Self { vault, device } = self;
-            group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
-        }
         let attestation = Attestation::preferred(&request.attestation_formats);
         let statement =
             attestation.statement(&key, auth_data.as_bytes(), &request.client_data_hash);
@@ -127,7 +123,33 @@ impl Authenticator {
             statement,
             unsigned_extensions: unsigned,
         };
+        self.keep(passkey, &tuple, group_key, turn)?;
         Ok(response.encode())
+    }
+
+    /// Stores a new passkey and all that is written with it. The passkey is last: what fails before it leaves
+    /// the account with the passkey that it had.
+    fn keep(
+        &mut self,
+        passkey: Passkey,
+        tuple: &KeyTuple,
+        group_key: Option<KeyId>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
+        let Self { vault, device } = self;
+        if let Some(key) = group_key {
+            group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
+        }
+        let Err(error) = vault.store(passkey) else {
+            return Ok(());
+        };
+        // What is missing then is that an older passkey of the account was replaced: there are two of them.
+        if vault.passkey(&tuple.credential_id).is_some() {
+            return Ok(());
+        }
+        // If that fails too, a key without a passkey is left, which nobody ever presents.
+        let _ = group::retire(vault, device, slice::from_ref(tuple), turn.rng);
+        Err(Refused::full(error))
     }
 
     /// The flags of a passkey of this vault: it can be on several devices from its first day, and
@@ -137,5 +159,122 @@ impl Authenticator {
             .with(Flags::UP, present)
             .with(Flags::UV, verified)
             .with(Flags::BS, self.vault.has_other_device(self.device.id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use handfast_proto::cbor::Map;
+    use handfast_proto::ctap2::{RpEntity, UserEntity};
+    use handfast_proto::ids::{ClientDataHash, RpId, UserHandle};
+    use handfast_proto::trust::DeviceName;
+    use rand_core::OsRng;
+
+    use crate::device::{DeviceStore, MachineId};
+    use crate::disk::power::{Cut, with_cut};
+    use crate::engine::{Answer, Computer, Context, Person, PinPad};
+    use crate::passphrase::{Passphrase, Stretching};
+    use crate::vault::{InitOptions, Vault};
+
+    use super::*;
+
+    struct Willing;
+
+    impl Person for Willing {
+        fn ask(&mut self, _: &Prompt<'_>, _: &Computer, _: &mut dyn PinPad) -> Answer {
+            Answer::Approved {
+                account: 0,
+                verified: false,
+            }
+        }
+    }
+
+    fn phone(folder: &Path) -> Authenticator {
+        let machine = MachineId::from_bytes(b"machine");
+        let options = InitOptions {
+            for_tests: true,
+            stretching: Stretching::LEAST,
+        };
+        let phrase = Passphrase::new("correct horse");
+        let vault = Vault::init(&folder.join("vault"), &phrase, options, &mut OsRng).unwrap();
+        let name = DeviceName::parse("phone").unwrap();
+        let store = folder.join("device");
+        let device = DeviceStore::create(&store, &vault, &machine, name, &mut OsRng).unwrap();
+        Authenticator { vault, device }
+    }
+
+    fn request() -> Vec<u8> {
+        make_credential::Request {
+            client_data_hash: ClientDataHash([1; 32]),
+            rp: RpEntity {
+                id: RpId::parse("example.org").unwrap(),
+                name: None,
+            },
+            user: UserEntity {
+                id: UserHandle::from_bytes(b"ana").unwrap(),
+                name: None,
+                display_name: None,
+            },
+            algorithms: vec![Algorithm::Es256.id()],
+            exclude: Vec::new(),
+            extensions: Map::new().with("cmtgKey", true),
+            resident_key: Some(true),
+            user_presence: None,
+            user_verification: None,
+            pin_uv_auth_param: None,
+            pin_uv_auth_protocol: None,
+            enterprise_attestation: None,
+            attestation_formats: Vec::new(),
+        }
+        .encode()
+    }
+
+    fn make(phone: &mut Authenticator) -> Status {
+        let mut session = phone.session(Context {
+            computer: Computer::Unknown,
+            method: None,
+            handshake_hash: None,
+        });
+        let reply = phone.handle(&mut session, &request(), &mut Willing, &mut OsRng, 100);
+        Status(reply.bytes[0])
+    }
+
+    fn usable(vault: &Vault) -> BTreeSet<CredentialId> {
+        vault
+            .passkeys()
+            .map(|it| it.credential_id.clone())
+            .collect()
+    }
+
+    #[test]
+    fn a_passkey_that_a_disk_refused_is_nowhere_and_replaces_none() {
+        let mut done = 0;
+        for at in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let mut phone = phone(folder.path());
+            assert_eq!(make(&mut phone), Status::OK);
+            let before = usable(&phone.vault);
+            let (status, reached) = with_cut(at, Cut::Once, || make(&mut phone));
+            let key = phone.vault.danger_vault_key();
+            let again = Vault::open_with_key(&folder.path().join("vault"), &key).unwrap();
+            for vault in [&phone.vault, &again] {
+                let after = usable(vault);
+                match status {
+                    // Without its last step it was made, and the older one still stands beside it.
+                    Status::OK => assert!(after.difference(&before).count() == 1, "step {at}"),
+                    _ => assert_eq!(after, before, "step {at}"),
+                }
+            }
+            if !reached {
+                assert_eq!(status, Status::OK);
+                assert_eq!(phone.vault.passkeys().count(), 1);
+                break;
+            }
+            done = at;
+        }
+        assert!(done > 10, "{done} steps");
     }
 }

@@ -7,7 +7,7 @@ use handfast_proto::ids::CredentialId;
 
 use super::sealed::Kind;
 use super::{Passkey, Vault, VaultError};
-use crate::disk::lock;
+use crate::disk::{lock, remove};
 
 /// How long a passkey is kept that another has replaced, in seconds: 30 days.
 const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
@@ -120,7 +120,11 @@ impl Vault {
     /// Adds a passkey that the vault does not know, as it is; nothing is replaced by it.
     pub(super) fn insert(&mut self, passkey: Passkey) -> Result<(), VaultError> {
         let path = self.new_path(Kind::Passkey);
-        self.write_passkey(&passkey, &path)?;
+        if let Err(error) = self.write_passkey(&passkey, &path) {
+            // It may be there and only not durable: who hears that it failed should not find it later.
+            let _ = remove(&path);
+            return Err(error);
+        }
         self.index(passkey, path);
         Ok(())
     }
