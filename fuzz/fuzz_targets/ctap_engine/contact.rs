@@ -66,6 +66,11 @@ impl Contact {
         }
     }
 
+    /// Returns whether the phone knows the handshake hash.
+    pub(crate) fn has_session(self) -> bool {
+        self.handshake.is_some()
+    }
+
     /// Returns the handshake hash, as he has it.
     pub(crate) fn handshake_hash(self) -> [u8; 32] {
         [self.handshake.unwrap_or_default(); 32]

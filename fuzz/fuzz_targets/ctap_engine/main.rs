@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod contact;
 mod extension;
+mod introduction;
 mod newcomer;
 mod person;
 mod phone;
@@ -21,6 +22,7 @@ use rand_core::SeedableRng;
 use crate::check::{Exchange, Memory};
 use crate::client::Client;
 use crate::contact::Contact;
+use crate::introduction::{Heard, Introduction};
 use crate::newcomer::Newcomer;
 use crate::person::{Owner, Reaction};
 use crate::phone::{Phone, Setup};
@@ -58,6 +60,7 @@ struct Step {
     request: Request,
     reaction: Reaction,
     another: Rare<Contact>,
+    introduction: Rare<Introduction>,
     wait: Rare<Wait>,
 }
 
@@ -84,6 +87,8 @@ struct Scene {
     phone: Phone,
     contact: Contact,
     session: Session,
+    /// What its first introduction was worth, if there was one.
+    heard: Option<Heard>,
     client: Client,
     newcomer: Newcomer,
     memory: Memory,
@@ -99,6 +104,7 @@ impl Scene {
         Self {
             contact,
             session: phone.authenticator.session(contact.context()),
+            heard: None,
             newcomer: Newcomer::new(&mut rng),
             client: Client::new(rng),
             memory: Memory::default(),
@@ -112,10 +118,15 @@ impl Scene {
         if let Some(contact) = step.another.0 {
             self.meet(contact);
         }
+        if let Some(introduction) = &step.introduction.0 {
+            self.introduce(introduction);
+        }
         self.now = step.wait.0.map_or(self.now, |wait| wait.after(self.now));
         let request = self.write(&step.request);
         let before = self.phone.usable();
-        let mut owner = Owner::new(step.reaction, self.contact.computer());
+        let heard = self.heard.unwrap_or(Heard::Nothing);
+        let asker = heard.asker(self.newcomer.keys(), &self.phone.authenticator, self.contact);
+        let mut owner = Owner::new(step.reaction, asker);
         let authenticator = &mut self.phone.authenticator;
         let (session, rng) = (&mut self.session, &mut self.rng);
         let reply = authenticator.handle(session, &request, &mut owner, rng, self.now);
@@ -135,8 +146,22 @@ impl Scene {
         self.go_on(&step.request, &request, &reply.bytes);
     }
 
+    /// Lets the newcomer, or who passes for one, introduce himself.
+    fn introduce(&mut self, introduction: &Introduction) {
+        let phone = &self.phone.authenticator;
+        let (keys, rng) = (self.newcomer.keys(), &mut self.client.rng);
+        let (said, worth) = introduction.say(keys, phone, self.contact, rng);
+        let read = phone.introduce(&mut self.session, &said);
+        let counts = self.heard.is_none() && self.contact.has_session();
+        assert_eq!(read.is_ok(), counts && worth == Heard::Honest);
+        if counts {
+            self.heard = Some(worth);
+        }
+    }
+
     fn meet(&mut self, contact: Contact) {
         self.contact = contact;
+        self.heard = None;
         self.newcomer.leave();
         let next = self.phone.authenticator.session(contact.context());
         let session = std::mem::replace(&mut self.session, next);

@@ -77,6 +77,11 @@ impl Newcomer {
         }
     }
 
+    /// Returns its keys.
+    pub(crate) fn keys(&self) -> &DeviceKeys {
+        &self.keys
+    }
+
     /// Begins anew, as one does in a new session.
     pub(crate) fn leave(&mut self) {
         self.state = State::Outside;

@@ -102,9 +102,9 @@ impl Owner {
 }
 
 impl Person for Owner {
-    fn ask(&mut self, prompt: &Prompt<'_>, computer: Computer, pad: &mut dyn PinPad) -> Answer {
+    fn ask(&mut self, prompt: &Prompt<'_>, computer: &Computer, pad: &mut dyn PinPad) -> Answer {
         assert!(self.asked.is_none(), "one request is one question");
-        assert_eq!(computer, self.computer, "he is told who asks");
+        assert_eq!(*computer, self.computer, "he is told who asks");
         let answer = match self.reaction {
             Reaction::Approves { account, verified } => Answer::Approved {
                 account: account.into(),

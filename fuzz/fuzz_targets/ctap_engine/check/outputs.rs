@@ -66,7 +66,7 @@ impl Outputs<'_> {
 
     /// What the phone says of itself.
     pub(super) fn info(&self) -> get_info::Response {
-        let info = self.authenticator.get_info(self.computer);
+        let info = self.authenticator.get_info(&self.computer);
         get_info::Response::parse(&info).expect("an answer to getInfo")
     }
 
