@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handfast_authenticator::engine::printable_text;
-use handfast_transport::tls::{TlsError, file_anchors, system_anchors};
+use handfast_transport::tls::{TlsError, distrusted, file_anchors, system_anchors};
 use serde_json::{Value, json};
 use thiserror::Error;
 use ureq::Agent;
@@ -24,6 +24,14 @@ pub enum SiteError {
     /// Its answer cannot be read.
     #[error("{0} answered with something that is no JSON of ours")]
     Answer(String),
+    /// Its certificate is not good.
+    #[error("{site} has a certificate that cannot be trusted: {reason}")]
+    Distrusted {
+        /// The site.
+        site: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// It failed, or is no site that serves options: what it did with the request nobody knows.
     #[error("the site failed: {site} answered with status {status}")]
     Failed {
@@ -40,6 +48,8 @@ pub enum SiteError {
     Rejected {
         /// The site.
         site: String,
+        /// Its HTTP status: 400 where the same may be asked again, with something else.
+        status: u16,
         /// Why, in its own words.
         why: String,
     },
@@ -154,10 +164,6 @@ impl Site {
 
     fn post(&mut self, path: &str, body: &Value) -> Result<Value, SiteError> {
         let site = self.origin.as_str();
-        let unreachable = |error: ureq::Error| SiteError::Unreachable {
-            site: site.to_owned(),
-            reason: error.to_string(),
-        };
         let here = self.origin.here();
         let mut request = self
             .agent
@@ -171,7 +177,9 @@ impl Site {
         if let Some(session) = &self.session {
             request = request.header("Cookie", session);
         }
-        let mut response = request.send_json(body).map_err(unreachable)?;
+        let mut response = request
+            .send_json(body)
+            .map_err(|error| unreachable(site, error))?;
         let cookie = response
             .headers()
             .get("Set-Cookie")
@@ -190,6 +198,7 @@ impl Site {
         match answer.as_ref().filter(|_| judged).and_then(rejection) {
             Some(why) => Err(SiteError::Rejected {
                 site: site.to_owned(),
+                status: status.as_u16(),
                 why,
             }),
             None => Err(SiteError::Failed {
@@ -197,6 +206,21 @@ impl Site {
                 status: status.as_u16(),
             }),
         }
+    }
+}
+
+fn unreachable(site: &str, error: ureq::Error) -> SiteError {
+    let site = site.to_owned();
+    let distrusted = match &error {
+        ureq::Error::Io(error) => distrusted(error),
+        _ => None,
+    };
+    match distrusted {
+        Some(reason) => SiteError::Distrusted { site, reason },
+        None => SiteError::Unreachable {
+            site,
+            reason: error.to_string(),
+        },
     }
 }
 

@@ -201,9 +201,14 @@ fn doctor_finds_what_is_wrong_and_its_exit_code_says_where() {
     let untrusted = ["--listen", "0", "--relay", &relay];
     let (found, code) = doctor(&room, Program::Phone, &untrusted);
     assert_eq!((found["relay"].as_str(), code), ("bad", 6));
-    let nowhere = ["--listen", "0", "--relay-map", "300=wss://localhost:1"];
-    let (found, code) = doctor(&room, Program::Desktop, &nowhere);
-    assert_eq!((found["relay"].as_str(), code), ("bad", 6));
+    for nowhere in [
+        ["--relay-map", "300=wss://localhost:1"],
+        ["--relay", "wss://localhost:1"],
+    ] {
+        let nowhere = [&["--listen", "0"], &nowhere[..]].concat();
+        let (found, code) = doctor(&room, Program::Desktop, &nowhere);
+        assert_eq!((found["relay"].as_str(), code), ("bad", 6));
+    }
     room.fake.with(|bluez| bluez.denies = true);
     both("Bluetooth service", "bad", 5);
     room.fake.with(Bluez::vanish);

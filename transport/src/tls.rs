@@ -1,9 +1,10 @@
 //! Whom a TLS connection to a relay trusts.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use thiserror::Error;
@@ -80,6 +81,33 @@ pub fn file_anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
 
 fn anchor_store(path: &Path) -> Result<RootCertStore, TlsError> {
     store(path, &file_anchors(path)?)
+}
+
+/// Returns why the other side's certificate is not accepted, if it is that by which TLS failed.
+pub fn distrusted(error: &io::Error) -> Option<&'static str> {
+    let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    match tls {
+        rustls::Error::InvalidCertificate(fault) => Some(distrust(fault)),
+        _ => None,
+    }
+}
+
+/// Says it in words.
+fn distrust(fault: &CertificateError) -> &'static str {
+    use CertificateError as Fault;
+    match fault {
+        Fault::BadSignature => "its signature is wrong",
+        Fault::Expired | Fault::ExpiredContext { .. } => "it has expired",
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
+            "it is not valid yet; is the clock right?"
+        }
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name",
+        Fault::UnknownIssuer => "nobody here knows who issued it",
+        Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } | Fault::Other(_) => {
+            "it is not one that a server may have"
+        }
+        _ => "it is not valid",
+    }
 }
 
 fn store(path: &Path, certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {

@@ -20,7 +20,7 @@ use crate::ceremony::{Means, Session};
 use crate::local;
 use crate::origin::Origin;
 use crate::qr::Symbol;
-use crate::site::Site;
+use crate::site::{Site, SiteError};
 use crate::webauthn::{Create, Get, created, signed};
 
 /// Options that are longer are no options.
@@ -316,19 +316,26 @@ fn step_up(
         return Ok(());
     }
     voice.say(&why(&decision), &Value::Null);
-    let code = voice.ask("The site's one-time code: ", &json!({"event": "step-up"}));
-    let Some(code) = code.filter(|code| !code.is_empty()) else {
-        conclude(&decision, None, &credential, voice)?;
-        return Err(
-            rejected("The site wants a one-time code, and none was given")
-                .with_hint("Sign in again and type the code that the site sent you."),
-        );
-    };
-    match site.step_up(&code) {
-        Ok(after) => conclude(&decision, Some(&after), &credential, voice),
-        Err(error) => {
+    let mut last = rejected("The site wants a one-time code, and none was given")
+        .with_hint("Sign in again and type the code that the site sent you.");
+    loop {
+        let code = voice.ask("The site's one-time code: ", &json!({"event": "step-up"}));
+        let Some(code) = code.filter(|code| !code.is_empty()) else {
             conclude(&decision, None, &credential, voice)?;
-            Err(error.into())
+            return Err(last);
+        };
+        match site.step_up(&code) {
+            Ok(after) => return conclude(&decision, Some(&after), &credential, voice),
+            // It was mistyped; the site says when that was often enough.
+            Err(error @ SiteError::Rejected { status: 400, .. }) => {
+                let event = json!({"event": "wrong-code", "why": error.to_string()});
+                voice.say(&format!("{error} Once more, or Enter to stop."), &event);
+                last = error.into();
+            }
+            Err(error) => {
+                conclude(&decision, None, &credential, voice)?;
+                return Err(error.into());
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use handfast_authenticator::console::{Failure, code};
 use handfast_proto::ctap2::Status;
+use handfast_proto::hybrid::{CeremonyError, ChannelFailure};
 use handfast_proto::trust::join::JoinError;
 
 use crate::ceremony::SessionError;
@@ -70,15 +71,30 @@ pub(super) fn not_joined(error: JoinError) -> Failure {
     }
 }
 
+/// What helps where the relay that the phone named is not there.
+const RELAY_OF_THE_PHONE: &str = "Check the network; if the phone's relay is somewhere else, say where: \
+     --relay-map N=URL, with the number and address that handfast-authenticator was given.";
+
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
-        match error {
+        let is_away = match &error {
+            SessionError::Relay(error) => error.failure() == ChannelFailure::Unreachable,
+            SessionError::Ceremony(error) => {
+                *error == CeremonyError::Environment(ChannelFailure::Unreachable)
+            }
+            _ => false,
+        };
+        let failure: Self = match error {
             SessionError::Ceremony(error) => error.into(),
             SessionError::Radio(error) => error.into(),
             SessionError::Tls(error) => error.into(),
             SessionError::Relay(error) => error.into(),
             SessionError::Link(error) => error.into(),
             SessionError::Misuse(error) => Self::new(error.to_string()),
+        };
+        match is_away {
+            true => failure.with_hint(RELAY_OF_THE_PHONE),
+            false => failure,
         }
     }
 }
@@ -134,6 +150,8 @@ impl From<SiteError> for Failure {
         match error {
             SiteError::Origin(error) => error.into(),
             SiteError::Tls(error) => error.into(),
+            SiteError::Distrusted { .. } => Self::new(error.to_string())
+                .with_hint("For a certificate of your own, give --ca-file."),
             SiteError::Rejected { .. } => {
                 rejected(error.to_string()).with_hint("Nothing was changed at the site.")
             }

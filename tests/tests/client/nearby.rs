@@ -68,6 +68,7 @@ fn a_relay_that_is_down_or_not_trusted_or_does_not_know_the_phone_is_told() {
     let down = format!("{DOMAIN}=wss://localhost:9");
     let (finished, ..) = haunted(&stage, "down", &["--relay-map", &down, "--ca-file", &ca]);
     told(&finished, 6, "cannot be reached");
+    assert!(finished.err.contains("--relay-map"), "{}", finished.err);
     let (finished, ..) = haunted(&stage, "foreign", &["--relay-map", &real]);
     told(&finished, 6, "certificate");
     assert!(finished.err.contains("--ca-file"));

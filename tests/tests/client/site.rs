@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
+use handfast_demo::stage::PATIENCE;
+
 use super::*;
 
 /// A site that gives these answers, one a request, whatever it is asked.
@@ -120,6 +122,69 @@ fn a_site_that_cannot_be_reached_is_told() {
         1,
         "cannot be reached",
     );
+}
+
+#[test]
+fn a_site_whose_certificate_nobody_knows_is_told_as_that() {
+    let stage = stage();
+    let home = stage.home("d", PASSPHRASE, PIN).unwrap();
+    // Any server with that certificate will do, and the relay has it.
+    let site = stage.relay_url().replace("wss://", "https://");
+    let finished = handfast(&stage, &home, &["sign-in", &site, "--via", "local"], "");
+    told(&finished, 1, "nobody here knows who issued it");
+    assert!(finished.err.contains("--ca-file"), "{}", finished.err);
+}
+
+#[test]
+fn a_one_time_code_that_was_mistyped_is_asked_for_again() {
+    let stage = stage();
+    let home = phone(&stage, "d");
+    let options = CREATE.replace("example.org", "localhost").replace('\n', "");
+    let more = r#"{"step_up_required":true,"signed_in":false,"why":"A code was sent."}"#;
+    let wrong = r#"{"ok":false,"rule":"Request","why":"The code is wrong."}"#;
+    let right = r#"{"step_up_required":false,"signed_in":true,"why":"Signed in."}"#;
+    let often = r#"{"ok":false,"rule":null,"why":"Too many wrong codes."}"#;
+    let begin = [(200, options.as_str()), (200, more)];
+    for (answers, typed, code, result) in [
+        (
+            vec![(400, wrong), (400, wrong), (200, right)],
+            vec!["1", "2", "3"],
+            0,
+            "Signed in.",
+        ),
+        (vec![(400, wrong)], vec!["1", ""], 7, "A code was sent."),
+        (
+            vec![(400, wrong), (409, often)],
+            vec!["1", "2"],
+            7,
+            "A code was sent.",
+        ),
+        (vec![], vec![""], 7, "A code was sent."),
+    ] {
+        let (url, thread) = site(&[&begin[..], &answers].concat());
+        let arguments = [
+            "register", &url, "--user", "ana", "--via", "local", "--json",
+        ];
+        let mut desktop = stage.spawn(Program::Desktop, &home, &arguments).unwrap();
+        for word in &typed {
+            desktop.event("step-up").unwrap();
+            desktop.say(word).unwrap();
+        }
+        let finished = desktop.finish(PATIENCE).unwrap();
+        thread.join().unwrap();
+        assert_eq!(finished.code, code, "{typed:?}: {finished:?}");
+        let told = events(&finished);
+        let again = told.iter().filter(|event| event["event"] == "wrong-code");
+        assert_eq!(
+            again.count(),
+            answers.iter().filter(|(status, _)| *status == 400).count()
+        );
+        let value = finished.json().unwrap();
+        let why = value["step_up"]
+            .get("why")
+            .unwrap_or(&value["decision"]["why"]);
+        assert_eq!(why, result);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use handfast_proto::hybrid::tunnel::SUBPROTOCOL;
-use rustls::{AlertDescription, CertificateError};
+use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ use url::Url;
 use super::{OpenError, RelayUrl, check_security};
 use crate::channel::Channel;
 use crate::channel::websocket::{Stream, WebSocket};
-use crate::tls::TlsTrust;
+use crate::tls::{TlsTrust, distrusted};
 
 /// How long opening a tunnel may take, redirects included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -185,11 +185,10 @@ impl Opening<'_> {
         let tls = source
             .get_ref()
             .and_then(|error| error.downcast_ref::<rustls::Error>());
+        if let Some(reason) = distrusted(&source) {
+            return OpenError::Tls { relay, reason };
+        }
         match tls {
-            Some(rustls::Error::InvalidCertificate(fault)) => OpenError::Tls {
-                relay,
-                reason: distrust(fault),
-            },
             Some(error) => OpenError::protocol(relay, discord(error)),
             None if source.kind() == io::ErrorKind::UnexpectedEof => OpenError::Connect {
                 relay,
@@ -232,24 +231,6 @@ fn websocket_scheme(mut url: Url) -> Option<Url> {
         _ => return Some(url),
     };
     url.set_scheme(scheme).ok().map(|()| url)
-}
-
-/// Says in words why a certificate is not accepted.
-fn distrust(fault: &CertificateError) -> &'static str {
-    use CertificateError as Fault;
-    match fault {
-        Fault::BadSignature => "its signature is wrong",
-        Fault::Expired | Fault::ExpiredContext { .. } => "it has expired",
-        Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
-            "it is not valid yet; is the clock right?"
-        }
-        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name",
-        Fault::UnknownIssuer => "nobody here knows who issued it",
-        Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } | Fault::Other(_) => {
-            "it is not one that a server may have"
-        }
-        _ => "it is not valid",
-    }
 }
 
 /// Says in words why there is no TLS, when it is not for the certificate.
