@@ -1,6 +1,11 @@
 //! What the first two members of a file of ours say: what it is, and its format.
 
-use handfast_proto::cbor::{Map, Value};
+use std::io;
+use std::path::Path;
+
+use handfast_proto::cbor::{self, Map, Value};
+
+use crate::disk::{Unread, read_secret};
 
 /// What a file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +29,38 @@ impl Format {
             None | Some(0) => Self::Foreign,
             Some(format) => Self::Known(format),
         }
+    }
+}
+
+/// Why a file of ours is of no use.
+pub(crate) enum Unusable {
+    /// It is no file of this kind, or damaged.
+    Damaged,
+    /// The system does not give it.
+    Io(io::Error),
+    /// It has a format that a newer version made.
+    Newer(u64),
+}
+
+/// Reads a file of ours that has at most so many bytes; nothing if there is none.
+pub(crate) fn read_ours(
+    path: &Path,
+    longest: u64,
+    kind: &str,
+    newest: u64,
+) -> Result<Option<Map>, Unusable> {
+    let bytes = match read_secret(path, longest) {
+        Ok(bytes) => bytes,
+        Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(Unread::Io(error)) => return Err(Unusable::Io(error)),
+        Err(Unread::NoFile | Unread::TooLarge) => return Err(Unusable::Damaged),
+    };
+    let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
+    let map = map.ok_or(Unusable::Damaged)?;
+    match Format::of(&map, kind, newest) {
+        Format::Known(_) => Ok(Some(map)),
+        Format::Newer(newer) => Err(Unusable::Newer(newer)),
+        Format::Foreign => Err(Unusable::Damaged),
     }
 }
 

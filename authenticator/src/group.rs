@@ -105,13 +105,16 @@ pub(crate) enum InGroup {
         name: DeviceName,
         /// Since when, seconds since 1970: the later of them is in.
         since: u64,
-        /// Whether one of them came in by a simulated radio.
+        /// Whether a simulated radio is among what brought them together.
         simulated: bool,
     },
-    /// It is in none of this group's entries.
+    /// It is in none of this group's entries that have arrived here, or this device itself is not.
     No,
     /// It was put out.
-    Removed,
+    Removed {
+        /// What the member who did so called it.
+        name: DeviceName,
+    },
 }
 
 /// Tells what a device is to this device's group.
@@ -120,16 +123,15 @@ pub(crate) fn looked_up(this: &DeviceStore, device: DeviceId) -> InGroup {
         return InGroup::No;
     };
     let members = group.members(this.id());
-    match (members.member(device), members.member(this.id())) {
-        (Some(other), Some(own)) => InGroup::Member {
+    let removed = members.removed_name(device).cloned();
+    match (members.member(device), members.member(this.id()), removed) {
+        (Some(other), Some(own), _) => InGroup::Member {
             name: other.name.clone(),
             since: other.since.max(own.since),
-            simulated: [other, own]
-                .map(|it| it.method)
-                .contains(&Some(Method::Simulated)),
+            simulated: other.simulated || own.simulated,
         },
-        _ if members.has_removed(device) => InGroup::Removed,
-        _ => InGroup::No,
+        (_, _, Some(name)) => InGroup::Removed { name },
+        (_, _, None) => InGroup::No,
     }
 }
 

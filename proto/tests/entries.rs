@@ -202,7 +202,7 @@ fn who_was_put_out_stays_out_and_lets_nobody_in() {
     let members = read(&[create, add_b, remove, again, by_removed], &a, &a);
     assert_eq!(members.len(), 1);
     assert_eq!(members.removed(), [b.id()]);
-    assert!(members.has_removed(b.id()) && !members.contains(c.id()));
+    assert!(members.removed_name(b.id()).is_some() && !members.contains(c.id()));
 }
 
 #[test]

@@ -381,6 +381,7 @@ fn what_comes_with_or_after_the_question_is_not_heard() {
     let ask = || Step::Send(Message::Ctap(ASK.to_vec()));
     let heard = heard(vec![
         says(b"first"),
+        says(b"second"),
         ask(),
         says(b"while it is asked"),
         Step::Answer(ANSWER.to_vec()),

@@ -67,6 +67,40 @@ fn asked() -> Vec<Step> {
     steps
 }
 
+#[test]
+fn a_client_introduces_itself_once_and_before_it_asks() {
+    let introduce = || Step::Introduce(b"laptop".to_vec());
+    let said = |phone: &ScriptedPhone| phone.record().messages.len();
+    let phone = after(met(), [introduce(), Step::Expect, introduce()]);
+    assert_eq!(phone.record().misuse, [ApiMisuse::NotReady]);
+    assert_eq!(said(&phone), 1);
+    let Ok(Message::Update(update)) = Message::parse(&phone.record().messages[0]) else {
+        panic!("no update");
+    };
+    let Some(Message::Update(expected)) = Message::introduction(b"laptop") else {
+        panic!("no introduction");
+    };
+    assert_eq!(update, expected);
+    // It can still ask; while it does, and later, it is too late for an introduction.
+    for steps in [asked(), shaken()] {
+        let phone = after(steps, [introduce()]);
+        assert_eq!(phone.record().misuse, [ApiMisuse::NotReady]);
+    }
+    let phone = after(
+        met(),
+        [
+            introduce(),
+            Step::Expect,
+            Step::Ask(ASK.to_vec()),
+            Step::Expect,
+            reply(),
+            introduce(),
+        ],
+    );
+    assert_eq!(phone.record().misuse, [ApiMisuse::NotReady]);
+    assert_eq!(said(&phone), 2);
+}
+
 fn after(mut begin: Vec<Step>, more: impl IntoIterator<Item = Step>) -> ScriptedPhone {
     begin.extend(more);
     play(begin)

@@ -4,7 +4,7 @@ use rand_core::OsRng;
 
 use super::Failure;
 use super::secrets::{Secrets, another_passphrase, open_vault};
-use super::setup::stretching;
+use super::setup::{keep_introducer, stretching};
 use super::unlock::renew;
 use crate::device::{DeviceError, DeviceStore, MachineId};
 use crate::engine::printable;
@@ -57,7 +57,9 @@ pub fn rekey(home: &Home, secrets: &mut dyn Secrets) -> Result<Rekeyed, Failure>
     }
     let stretching = stretching(vault.is_for_tests());
     let rekeyed = vault.rekey(&passphrase, stretching, &mut OsRng);
-    device(home, &vault)?;
+    if let Some(device) = device(home, &vault)? {
+        keep_introducer(&vault, &device);
+    }
     // Where key file or keyring are not there now, the next start asks for the pass phrase once.
     let _ = MachineId::of_this_machine().map(|machine| renew(home, &vault, &machine));
     let this = this.map(|device| device.id());

@@ -116,15 +116,35 @@ fn set_up(
     recorded(vault, device)
 }
 
-/// Returns what this computer introduces itself with to the other devices of its vault, if it has ever opened
-/// one; the vault need not be open.
-pub fn introducer(home: &Home) -> Option<Introducer> {
+/// Returns what this computer introduces itself with to the other devices of its vault; nothing if it has no
+/// vault. That need not be open.
+///
+/// # Errors
+///
+/// [`Failure`] if it should have something and has not.
+pub fn introducer(home: &Home) -> Result<Option<Introducer>, Failure> {
+    if !DeviceStore::exists(&home.device) {
+        return Ok(None);
+    }
     let read =
         MachineId::of_this_machine().and_then(|machine| device::introducer(&home.device, &machine));
-    read.unwrap_or_else(|error| {
-        info!("this computer does not introduce itself: {error}");
-        None
-    })
+    let why = match read {
+        Ok(Some(introducer)) => return Ok(Some(introducer)),
+        Ok(None) => String::new(),
+        Err(error) => format!(": {error}"),
+    };
+    let what = format!("this computer cannot tell a phone which one it is{why}");
+    Err(Failure::new(what)
+        .with_hint("Open its vault once, which mends that: handfast vault status"))
+}
+
+/// Sees to it that this device can introduce itself; where that cannot be written now, it can later.
+pub(super) fn keep_introducer(vault: &Vault, device: &DeviceStore) {
+    let kept = MachineId::of_this_machine()
+        .and_then(|machine| device.keep_introducer(vault, &machine, &mut OsRng));
+    if let Err(error) = kept {
+        info!("this device cannot introduce itself to others: {error}");
+    }
 }
 
 /// How a PIN of a vault is stretched.
@@ -149,11 +169,7 @@ pub(super) fn recorded(
         since: now,
     })?;
     group::refresh(&mut vault, &mut device, &mut OsRng)?;
-    let kept = MachineId::of_this_machine()
-        .and_then(|machine| device.keep_introducer(&vault, &machine, &mut OsRng));
-    if let Err(error) = kept {
-        info!("this device cannot introduce itself to others: {error}");
-    }
+    keep_introducer(&vault, &device);
     let mut authenticator = Authenticator { vault, device };
     authenticator.tidy(&mut OsRng, now)?;
     Ok(authenticator)

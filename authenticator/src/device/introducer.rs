@@ -1,12 +1,11 @@
 //! What this computer introduces itself with, kept where no pass phrase is needed for it
 //! (`docs/introductions.md`).
 
-use std::io;
 use std::path::Path;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
-use handfast_proto::cbor::{self, Map, SecretMap, Value};
+use handfast_proto::cbor::{Map, SecretMap};
 use handfast_proto::trust::introduction::Introducer;
 use hkdf::Hkdf;
 use rand_core::CryptoRngCore;
@@ -14,8 +13,8 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{DeviceError, DeviceStore, MachineId, at};
-use crate::disk::{Unread, read_secret, write_atomically};
-use crate::format::Format;
+use crate::disk::write_atomically;
+use crate::format::{Unusable, read_ours};
 use crate::vault::Vault;
 
 const NAME: &str = "introducer.handfast";
@@ -33,19 +32,14 @@ const LONGEST: u64 = 4 * 1024;
 pub fn introducer(folder: &Path, machine: &MachineId) -> Result<Option<Introducer>, DeviceError> {
     let path = folder.join(NAME);
     let damaged = || DeviceError::Damaged(path.clone());
-    let bytes = match read_secret(&path, LONGEST) {
-        Ok(bytes) => bytes,
-        Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(Unread::Io(error)) => return Err(at(&path)(error)),
-        Err(Unread::NoFile | Unread::TooLarge) => return Err(damaged()),
+    let read = read_ours(&path, LONGEST, KIND, FORMAT).map_err(|unusable| match unusable {
+        Unusable::Damaged => damaged(),
+        Unusable::Io(error) => at(&path)(error),
+        Unusable::Newer(newer) => DeviceError::NewerFormat(newer),
+    });
+    let Some(map) = read? else {
+        return Ok(None);
     };
-    let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
-    let map = map.ok_or_else(damaged)?;
-    match Format::of(&map, KIND, FORMAT) {
-        Format::Known(_) => {}
-        Format::Newer(newer) => return Err(DeviceError::NewerFormat(newer)),
-        Format::Foreign => return Err(damaged()),
-    }
     let sealed = Sealed::parse(&map).ok_or_else(damaged)?;
     let content = sealed.open(machine);
     let content = content.ok_or_else(|| DeviceError::OtherMachine(path.clone()))?;

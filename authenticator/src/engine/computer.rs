@@ -10,7 +10,8 @@ use crate::group::{self, InGroup};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Computer {
-    /// A computer that can open the vault, and says it is a device that it cannot prove to be.
+    /// A computer that names a device of the vault's and cannot prove to be that. It knows a secret that only
+    /// the vault's devices should have.
     Impostor,
     /// A computer that said which it is, and proved it.
     Introduced(Introduced),
@@ -22,13 +23,17 @@ pub enum Computer {
     Unknown,
 }
 
-/// A computer that said which it is, and proved it.
+/// A computer that said which device it is, and proved it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Introduced {
-    /// What its owner calls it, made printable; nothing if this device has not heard of it yet.
+    /// What it is called, made printable: by the trust group's members if they know it, else by itself;
+    /// nothing if this device has not heard of it yet.
     pub name: Option<String>,
     /// What it is to this device.
     pub standing: Standing,
+    /// Whether it spoke under an earlier key of the vault. Who has stolen what introduces a computer
+    /// cannot do better once the vault has a new key; a computer that has not opened its vault since neither.
+    pub outdated: bool,
 }
 
 /// What a computer is to the device that it asks.
@@ -39,14 +44,17 @@ pub enum Standing {
     Linked {
         /// Since when both are in it, seconds since 1970.
         since: u64,
-        /// Whether one of them came in by a simulated radio, which proves nothing.
+        /// Whether a simulated radio is among what brought them there, which proves nothing.
         simulated: bool,
     },
+    /// It has this device's own keys: it runs on this device, or was copied from it.
+    Own,
     /// It was put out of the trust group.
     Removed,
-    /// It can open the vault, for which it need not ever have been near.
+    /// It has a secret of the vault, and is not in the trust group as far as this device knows.
     Vault {
-        /// Since when the vault knows it, seconds since 1970; nothing if it does not, or not yet.
+        /// Since when, by its own account, the vault knows it, seconds since 1970; nothing if it does not, or
+        /// not yet.
         since: Option<u64>,
     },
 }
@@ -57,9 +65,23 @@ pub(super) enum Introduction {
     None,
     /// By a device of another vault, or nothing that is one.
     Foreign,
-    /// By who can open the vault, and is not the device that he names.
+    /// By who has a secret of the vault, and is not the device that he names.
     Forged,
-    Proved(DeviceId),
+    Proved {
+        device: DeviceId,
+        outdated: bool,
+    },
+}
+
+impl Introduction {
+    /// Returns whether a device may be the one that spoke.
+    pub(super) fn fits(self, joiner: DeviceId) -> bool {
+        match self {
+            Self::None | Self::Foreign => true,
+            Self::Forged => false,
+            Self::Proved { device, .. } => device == joiner,
+        }
+    }
 }
 
 impl Authenticator {
@@ -73,46 +95,62 @@ impl Authenticator {
         session: &mut Session,
         introduction: &[u8],
     ) -> Result<(), IntroductionError> {
-        let (Some(hash), Introduction::None) =
-            (session.context.handshake_hash, session.introduction)
-        else {
-            return Err(IntroductionError::Foreign);
-        };
-        let mut read = Err(IntroductionError::Foreign);
-        for vault_key in self.vault.keys() {
-            let key = IntroductionKey::derive(vault_key);
-            read = introduced(introduction, &hash, &key);
-            if read != Err(IntroductionError::Foreign) {
-                break;
-            }
+        let hash = session.context.handshake_hash;
+        let hash = hash.ok_or(IntroductionError::Foreign)?;
+        if session.introduction != Introduction::None {
+            return Err(IntroductionError::Repeated);
         }
+        let read = self.read(introduction, &hash);
         session.introduction = match read {
-            Ok(device) => Introduction::Proved(device),
-            Err(IntroductionError::Foreign) => Introduction::Foreign,
-            Err(_) => Introduction::Forged,
+            Ok((device, outdated)) => Introduction::Proved { device, outdated },
+            Err(IntroductionError::Certificate | IntroductionError::Signature) => {
+                Introduction::Forged
+            }
+            Err(_) => Introduction::Foreign,
         };
         read.map(|_| ())
+    }
+
+    /// Returns the device that is proved, and whether that is under an earlier key of the vault. What was
+    /// forged under an earlier key says nothing: those who had it were locked out with a new one.
+    fn read(
+        &self,
+        introduction: &[u8],
+        hash: &[u8; 32],
+    ) -> Result<(DeviceId, bool), IntroductionError> {
+        let mut keys = self.vault.keys().map(IntroductionKey::derive);
+        let newest = keys.next().ok_or(IntroductionError::Foreign)?;
+        match introduced(introduction, hash, &newest) {
+            Err(IntroductionError::Foreign) => {
+                let earlier = keys.find_map(|key| introduced(introduction, hash, &key).ok());
+                let earlier = earlier.map(|device| (device, true));
+                earlier.ok_or(IntroductionError::Foreign)
+            }
+            read => read.map(|device| (device, false)),
+        }
     }
 
     /// Returns who asks in this session, as far as this device knows at this moment.
     pub(super) fn asker(&self, session: &Session) -> Computer {
         match session.introduction {
-            Introduction::Proved(device) if device == self.device.id() => Computer::ThisDevice,
-            Introduction::Proved(device) => Computer::Introduced(self.known(device)),
+            Introduction::Proved { device, outdated } => {
+                Computer::Introduced(self.known(device, outdated))
+            }
             Introduction::Forged => Computer::Impostor,
             Introduction::None | Introduction::Foreign => session.context.computer.clone(),
         }
     }
 
-    fn known(&self, device: DeviceId) -> Introduced {
-        let in_vault = self.vault.devices().find(|known| known.id == device);
+    fn known(&self, device: DeviceId, outdated: bool) -> Introduced {
+        let in_vault = self.vault.device(device);
         let (name, standing) = match group::looked_up(&self.device, device) {
+            _ if device == self.device.id() => (Some(self.device.name().clone()), Standing::Own),
             InGroup::Member {
                 name,
                 since,
                 simulated,
             } => (Some(name), Standing::Linked { since, simulated }),
-            InGroup::Removed => (in_vault.map(|known| known.name.clone()), Standing::Removed),
+            InGroup::Removed { name } => (Some(name), Standing::Removed),
             InGroup::No => (
                 in_vault.map(|known| known.name.clone()),
                 Standing::Vault {
@@ -120,9 +158,11 @@ impl Authenticator {
                 },
             ),
         };
+        let name = name.map(|name| printable(name.as_str()));
         Introduced {
-            name: name.map(|name| printable(name.as_str())),
+            name: name.filter(|name| !name.is_empty()),
             standing,
+            outdated,
         }
     }
 }

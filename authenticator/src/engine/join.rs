@@ -1,5 +1,4 @@
 use handfast_proto::ctap2::Status;
-use handfast_proto::trust::DeviceId;
 use handfast_proto::trust::Method;
 use handfast_proto::trust::join::{AwaitingMerge, Granter, JoinError, OfferedGroup, PendingGrant};
 
@@ -81,6 +80,12 @@ impl Authenticator {
             removed: &members.removed(),
         };
         let (pending, reply) = granter.handle_join(cbor, turn.rng).map_err(refused)?;
+        if !session.introduction.fits(pending.joiner().device) {
+            return Err(Refused::noted(
+                Status::OTHER,
+                "A device tried to join your trust group that had introduced itself as another",
+            ));
+        }
         Ok((reply, Joining::Offered(pending)))
     }
 
@@ -96,7 +101,10 @@ impl Authenticator {
             device: printable(confirmed.joiner().name.as_str()),
             code: confirmed.code().to_string(),
             simulated: session.context.method == Some(Method::Simulated),
-            since: self.known_since(confirmed.joiner().device),
+            since: self
+                .vault
+                .device(confirmed.joiner().device)
+                .map(|known| known.since),
         };
         if !self.device.has_pin() {
             return Err(Refused::noted(
@@ -116,14 +124,6 @@ impl Authenticator {
         group::let_in(vault, device, awaiting.joiner(), turn.now, turn.rng)
             .map_err(Refused::storage)?;
         Ok((reply, Joining::Sealed(awaiting)))
-    }
-
-    /// Since when the vault knows a device, if it does.
-    fn known_since(&self, device: DeviceId) -> Option<u64> {
-        let mut devices = self.vault.devices();
-        devices
-            .find(|known| known.id == device)
-            .map(|known| known.since)
     }
 
     fn merge_group(

@@ -1,6 +1,6 @@
 //! What the owner is told of the computer that asks.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::console::{day, steady};
 use crate::engine::{Computer, Introduced, Standing};
@@ -8,15 +8,16 @@ use crate::engine::{Computer, Introduced, Standing};
 /// What he should look at, where nothing that is known of the computer speaks for it.
 const CAREFUL: &str = "go on only if it is the one in front of you.";
 
-/// Says who asks, in a sentence or two.
+/// Says who asks, in a sentence or two. What speaks against the computer stands before any words of its own.
 pub(super) fn words(computer: &Computer) -> String {
     match computer {
         Computer::ThisDevice => "Asked by this device itself.".to_owned(),
         Computer::TestTool => "Asked by a tool for tests.".to_owned(),
         Computer::Introduced(introduced) => of_introduced(introduced),
         Computer::Impostor => {
-            "Asked by a computer that says it is one of yours and CANNOT PROVE IT. It knows your \
-             vault's key: refuse, and choose a new pass phrase."
+            "REFUSE: asked by a computer that passes for one of yours and CANNOT PROVE IT. It knows a secret \
+             that only your devices should have; a new key of the vault shuts it out: handfast-authenticator \
+             vault rekey"
                 .to_owned()
         }
         Computer::Unknown => format!(
@@ -26,128 +27,147 @@ pub(super) fn words(computer: &Computer) -> String {
 }
 
 fn of_introduced(introduced: &Introduced) -> String {
-    let name = match &introduced.name {
-        Some(name) => quoted(name),
-        None => "a computer without a name".to_owned(),
-    };
+    let name = introduced.name.as_deref().map(quoted);
+    let name = name.as_deref().unwrap_or("a computer without a name");
     match introduced.standing {
         Standing::Linked { since, simulated } => {
-            let doubt = match simulated {
+            let by = match simulated {
                 true => ", by a SIMULATED radio, which proves nothing",
                 false => "",
             };
-            let since = day(since);
-            format!("Asked by {name}, linked with your devices since {since}{doubt}.")
-        }
-        Standing::Removed => {
-            format!("Asked by {name}, which was PUT OUT of your trust group: {CAREFUL}")
-        }
-        Standing::Vault { since } => {
-            let since = match since {
-                Some(since) => format!(" since {}", day(since)),
-                None => String::new(),
+            let outdated = match introduced.outdated {
+                true => {
+                    format!(" It has NOT opened your vault since that has its new key: {CAREFUL}")
+                }
+                false => String::new(),
             };
-            format!(
-                "Asked by {name}, which has your vault{since} but was never linked. Whoever knows the pass phrase \
-                 can be that: {CAREFUL}"
-            )
+            let since = day(since);
+            format!("Asked by {name}, linked with your devices since {since}{by}.{outdated}")
         }
+        Standing::Own => format!("Asked by this very device, or by a COPY of it: {CAREFUL}"),
+        Standing::Removed => format!(
+            "REFUSE, unless you know why: asked by a computer that was PUT OUT of your trust group, {name}."
+        ),
+        Standing::Vault { .. } => format!(
+            "Asked by a computer that is NOT LINKED with this device, as far as that has heard. It knows your \
+             vault, and calls itself {name}: {CAREFUL}"
+        ),
     }
 }
 
 /// Says the same to a program, as members of an event.
 pub(super) fn tell(computer: &Computer, event: &mut Value) {
-    let (kind, introduced) = match computer {
-        Computer::ThisDevice => ("this-device", None),
-        Computer::TestTool => ("test-tool", None),
-        Computer::Impostor => ("impostor", None),
-        Computer::Introduced(introduced) => {
-            let kind = match introduced.standing {
-                Standing::Linked { .. } => "linked",
-                Standing::Removed => "removed",
-                Standing::Vault { .. } => "in-vault",
-            };
-            (kind, Some(introduced))
-        }
-        Computer::Unknown => ("unknown", None),
+    let kind = match computer {
+        Computer::ThisDevice => "this-device",
+        Computer::TestTool => "test-tool",
+        Computer::Impostor => "impostor",
+        Computer::Unknown => "unknown",
+        Computer::Introduced(introduced) => match introduced.standing {
+            Standing::Linked { .. } => "linked",
+            Standing::Own => "own",
+            Standing::Removed => "removed",
+            Standing::Vault { .. } => "in-vault",
+        },
     };
     event["computer"] = kind.into();
-    let Some(introduced) = introduced else {
+    let Computer::Introduced(introduced) = computer else {
         return;
     };
+    let (since, simulated) = match introduced.standing {
+        Standing::Linked { since, simulated } => (Some(since), simulated),
+        Standing::Vault { since } => (since, false),
+        Standing::Own | Standing::Removed => (None, false),
+    };
     event["computer_name"] = introduced.name.as_deref().into();
-    match introduced.standing {
-        Standing::Linked { since, simulated } => {
-            event["computer_since"] = since.into();
-            event["computer_simulated"] = simulated.into();
-        }
-        Standing::Vault { since } => event["computer_since"] = json!(since),
-        Standing::Removed => {}
-    }
+    event["computer_since"] = since.into();
+    event["computer_simulated"] = simulated.into();
+    event["computer_outdated"] = introduced.outdated.into();
 }
 
-/// A name that somebody else chose, as a person reads it: it stands between marks that are not in it.
+/// A name that somebody else chose, as a person reads it: it stands between marks that nothing in it looks like.
 pub(super) fn quoted(name: &str) -> String {
-    let name = name.replace(['“', '”', '„', '‟'], "\"");
+    let is_mark = |letter| {
+        matches!(
+            letter,
+            '"' | '«' | '»' | '‹' | '›' | 'ʺ' | 'ˮ' | '″' | '‶' | '〃' | '＂'
+        ) || ('“'..='‟').contains(&letter)
+            || ('❝'..='❞').contains(&letter)
+            || ('〝'..='〟').contains(&letter)
+            || ('\u{1f676}'..='\u{1f678}').contains(&letter)
+    };
+    let name = name.replace(is_mark, "'");
     format!("“{}”", steady(&name))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn introduced(name: &str, standing: Standing) -> Computer {
-        Computer::Introduced(Introduced {
+    fn introduced(name: &str, standing: Standing) -> Introduced {
+        Introduced {
             name: (!name.is_empty()).then(|| name.to_owned()),
             standing,
-        })
+            outdated: false,
+        }
+    }
+
+    fn said(introduced: &Introduced) -> String {
+        words(&Computer::Introduced(introduced.clone()))
     }
 
     const LINKED: Standing = Standing::Linked {
         since: 1_752_000_000,
         simulated: false,
     };
+    const IN_VAULT: Standing = Standing::Vault { since: Some(0) };
 
     #[test]
     fn only_a_linked_computer_is_named_without_a_warning() {
+        let linked = introduced("laptop", LINKED);
         assert_eq!(
-            words(&introduced("laptop", LINKED)),
+            said(&linked),
             "Asked by “laptop”, linked with your devices since 2025-07-08."
         );
         let simulated = Standing::Linked {
             since: 1_752_000_000,
             simulated: true,
         };
-        for (computer, warning) in [
+        let outdated = Introduced {
+            outdated: true,
+            ..linked
+        };
+        for (introduced, warning) in [
+            (outdated, "NOT opened your vault"),
             (introduced("laptop", simulated), "proves nothing"),
+            (introduced("laptop", Standing::Own), "a COPY of it"),
             (introduced("laptop", Standing::Removed), "PUT OUT"),
+            (introduced("laptop", IN_VAULT), "NOT LINKED"),
             (
-                introduced("laptop", Standing::Vault { since: Some(0) }),
-                "since 1970-01-01 but was never linked",
+                introduced("", IN_VAULT),
+                "calls itself a computer without a name",
             ),
-            (
-                introduced("", Standing::Vault { since: None }),
-                "never linked",
-            ),
-            (Computer::Impostor, "CANNOT PROVE IT"),
-            (Computer::Unknown, CAREFUL),
         ] {
-            let words = words(&computer);
-            assert!(words.contains(warning), "{words}");
+            let said = said(&introduced);
+            assert!(said.contains(warning), "{said}");
         }
+        assert!(words(&Computer::Impostor).contains("CANNOT PROVE IT"));
+        assert!(words(&Computer::Unknown).contains(CAREFUL));
     }
 
     #[test]
-    fn a_name_cannot_pass_for_what_is_said_of_it() {
-        let name = "laptop”, linked with your devices since 2020-01-01. “Not";
-        let vault = introduced(name, Standing::Vault { since: None });
-        let words = words(&vault);
-        assert!(
-            words.starts_with(
-                "Asked by “laptop\", linked with your devices since 2020-01-01. \"Not”, which has"
-            ),
-            "{words}"
-        );
+    fn what_a_computer_calls_itself_comes_after_what_is_said_of_it() {
+        for mark in ["”", "\"", "❞", "＂", "″"] {
+            let name = format!("laptop{mark}, linked with your devices since 2025-07-08.");
+            let said = said(&introduced(&name, IN_VAULT));
+            assert!(
+                said.starts_with("Asked by a computer that is NOT LINKED"),
+                "{said}"
+            );
+            assert!(said.contains("“laptop', linked with"), "{said}");
+            assert_eq!(said.matches(['“', '”', '"']).count(), 2, "{said}");
+        }
     }
 
     #[test]
@@ -157,20 +177,23 @@ mod tests {
             tell(computer, &mut event);
             event
         };
-        let linked = json!({
-            "computer": "linked", "computer_name": "laptop", "computer_since": 1_752_000_000,
-            "computer_simulated": false,
-        });
-        assert_eq!(told(&introduced("laptop", LINKED)), linked);
-        let vault = introduced("", Standing::Vault { since: None });
-        let unheard =
-            json!({"computer": "in-vault", "computer_name": null, "computer_since": null});
-        assert_eq!(told(&vault), unheard);
-        let removed = told(&introduced("old", Standing::Removed));
-        assert_eq!(
-            removed,
-            json!({"computer": "removed", "computer_name": "old"})
-        );
+        for (standing, kind, since) in [
+            (LINKED, "linked", json!(1_752_000_000)),
+            (Standing::Own, "own", json!(null)),
+            (Standing::Removed, "removed", json!(null)),
+            (IN_VAULT, "in-vault", json!(0)),
+        ] {
+            let expected = json!({
+                "computer": kind, "computer_name": "laptop", "computer_since": since,
+                "computer_simulated": false, "computer_outdated": false,
+            });
+            assert_eq!(
+                told(&Computer::Introduced(introduced("laptop", standing))),
+                expected
+            );
+        }
+        let nameless = told(&Computer::Introduced(introduced("", IN_VAULT)));
+        assert_eq!(nameless["computer_name"], Value::Null);
         for (computer, name) in [
             (Computer::Impostor, "impostor"),
             (Computer::TestTool, "test-tool"),

@@ -296,7 +296,7 @@ fn question(prompt: &Prompt<'_>, computer: &Computer) -> String {
         Prompt::Select => {
             format!("The computer has several devices to choose from. Is this the one?\n{who}")
         }
-        Prompt::NoPasskey { .. } => "There is no passkey for this site here.".to_owned(),
+        Prompt::NoPasskey { .. } => format!("There is no passkey for this site here.\n{who}"),
         Prompt::Join {
             device,
             simulated,
@@ -307,13 +307,18 @@ fn question(prompt: &Prompt<'_>, computer: &Computer) -> String {
                 Some(_) => "This computer is one that opened your vault before.",
                 None => "Your vault has not seen this computer before, or has not heard of it yet.",
             };
+            // Who asks is who wants in, unless he said something of himself before.
+            let who = match computer {
+                Computer::Unknown => String::new(),
+                _ => format!("\n{who}"),
+            };
             let radio = match simulated {
                 true => "\nThe radio is simulated: it proves nothing, and the group will say so.",
                 false => "",
             };
             format!(
                 "{} wants to join your trust group. It will get the keys by which sites \
-                 know your own devices.\n{known}{radio}",
+                 know your own devices.\n{known}{radio}{who}",
                 quoted(device)
             )
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
-use handfast_proto::cbor::{self, Map, Value};
+use handfast_proto::cbor::Map;
 use handfast_proto::trust::VaultId;
 use hkdf::Hkdf;
 use rand_core::CryptoRngCore;
@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use super::{SecretId, UnlockError, UnlockSecret, at};
 use crate::device::MachineId;
-use crate::disk::{Unread, read_secret, write_atomically};
-use crate::format::Format;
+use crate::disk::write_atomically;
+use crate::format::{Unusable, read_ours};
 use crate::locked::Locked;
 
 const NAME: &str = "unlock.handfast";
@@ -117,19 +117,17 @@ impl Record {
     pub(crate) fn read(device: &Path) -> Result<Option<Self>, UnlockError> {
         let path = Self::path(device);
         let damaged = || UnlockError::Damaged(path.clone());
-        let bytes = match read_secret(&path, LONGEST) {
-            Ok(bytes) => bytes,
-            Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(Unread::Io(error)) => return Err(at(&path)(error)),
-            Err(Unread::NoFile | Unread::TooLarge) => return Err(damaged()),
+        let read = read_ours(&path, LONGEST, KIND, FORMAT).map_err(|unusable| match unusable {
+            Unusable::Damaged => damaged(),
+            Unusable::Io(error) => at(&path)(error),
+            Unusable::Newer(format) => UnlockError::NewerFormat {
+                path: path.clone(),
+                format,
+            },
+        });
+        let Some(map) = read? else {
+            return Ok(None);
         };
-        let map = cbor::decode(&bytes).ok().and_then(Value::into_map);
-        let map = map.ok_or_else(damaged)?;
-        match Format::of(&map, KIND, FORMAT) {
-            Format::Known(_) => {}
-            Format::Newer(format) => return Err(UnlockError::NewerFormat { path, format }),
-            Format::Foreign => return Err(damaged()),
-        }
         Self::parts(&map, &path).map(Some).ok_or_else(damaged)
     }
 

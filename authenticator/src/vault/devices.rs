@@ -34,6 +34,11 @@ impl Vault {
         self.devices.values()
     }
 
+    /// Returns what the vault knows of a device.
+    pub fn device(&self, id: DeviceId) -> Option<&VaultDevice> {
+        self.devices.get(&id)
+    }
+
     /// Returns whether a device other than this one is recorded: then passkeys are backed up.
     pub fn has_other_device(&self, this: DeviceId) -> bool {
         self.devices.keys().any(|id| *id != this)

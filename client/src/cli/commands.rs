@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use handfast_authenticator::console::{self, Failure};
 use handfast_proto::ctap2::{get_info, split_reply};
 use handfast_proto::hybrid::qr::Hint;
+use handfast_proto::trust::introduction::Introducer;
 use handfast_transport::radio::Role;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -195,9 +196,7 @@ impl Way {
                 return done(asked.credential(&info, "platform", &reply?)?);
             }
         };
-        let introducer = console::home(vault)
-            .ok()
-            .and_then(|home| console::introducer(&home));
+        let introducer = introducer(vault, voice);
         nearby.with_phone(asked.hint(), &how.hybrid, voice, async |session| {
             let mut tell = |progress| voice.progress(progress);
             let ready = session.ready(&mut tell).await?;
@@ -206,6 +205,17 @@ impl Way {
             done(asked.credential(&ready.info, "cross-platform", &reply)?)
         })
     }
+}
+
+/// What this computer introduces itself with, if it has a vault. Without it all goes on as well.
+fn introducer(vault: Option<PathBuf>, voice: Voice) -> Option<Introducer> {
+    let found = console::introducer(&console::home(vault).ok()?);
+    found.unwrap_or_else(|failure| {
+        let (what, hint) = (failure.what(), failure.hint());
+        let event = json!({"event": "not-introduced", "message": what, "hint": hint});
+        voice.say(&format!("{what} {hint}"), &event);
+        None
+    })
 }
 
 /// `create` and `get`.

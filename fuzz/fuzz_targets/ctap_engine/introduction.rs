@@ -4,6 +4,7 @@ use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
 use handfast_authenticator::engine::{Authenticator, Computer, Introduced, Standing};
 use handfast_authenticator::group;
+use handfast_proto::cbor::Map;
 use handfast_proto::trust::introduction::Introducer;
 use handfast_proto::trust::{DeviceKeys, Method};
 use hkdf::Hkdf;
@@ -20,8 +21,10 @@ pub(crate) enum Introduction {
     Honest,
     /// The same, as it was said in another session.
     Replayed(u8),
-    /// What is not signed, sealed as by who knows the vault's key.
-    Forged(Vec<u8>),
+    /// Which device it is, by who cannot sign for that: the certificate, or for this session.
+    Forged { certificate: bool },
+    /// What is no introduction, sealed as by who knows the vault's key.
+    Odd(Vec<u8>),
     /// What nobody sealed.
     Noise(Vec<u8>),
 }
@@ -53,7 +56,22 @@ impl Introduction {
                 (introduced_in(session), Heard::Honest)
             }
             Self::Replayed(other) => (introduced_in([*other; 32]), Heard::Nothing),
-            Self::Forged(plaintext) => (sealed(plaintext, &vault_key, &session), Heard::Forged),
+            Self::Forged { certificate } => {
+                let kept = Introducer::issue(keys, &vault_key, rng).to_map();
+                let kept = kept.expect("a map");
+                let member = |key| kept.int(key).cloned().expect("a member");
+                let signature = match certificate {
+                    true => keys.dsk().sign(b"something else").into(),
+                    false => member(3),
+                };
+                let forged = Map::new()
+                    .with(1, member(2))
+                    .with(2, signature)
+                    .with(3, keys.dsk().sign(&session))
+                    .with(4, [0; 9]);
+                (sealed(&forged.encode(), &vault_key, &session), Heard::Forged)
+            }
+            Self::Odd(plaintext) => (sealed(plaintext, &vault_key, &session), Heard::Nothing),
             Self::Noise(bytes) => (bytes.clone(), Heard::Nothing),
         }
     }
@@ -90,6 +108,7 @@ fn known(keys: &DeviceKeys, phone: &Authenticator) -> Introduced {
     let own = members.iter().find(|member| member.is_this);
     match other.zip(own) {
         Some((other, own)) => Introduced {
+            outdated: false,
             name: Some(other.name.to_string()),
             standing: Standing::Linked {
                 since: other.since.max(own.since),
@@ -97,6 +116,7 @@ fn known(keys: &DeviceKeys, phone: &Authenticator) -> Introduced {
             },
         },
         None => Introduced {
+            outdated: false,
             name: None,
             standing: Standing::Vault { since: None },
         },

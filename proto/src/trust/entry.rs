@@ -215,6 +215,9 @@ pub struct Member {
     pub method: Option<Method>,
     /// When, seconds since 1970.
     pub since: u64,
+    /// Whether it came in by a simulated radio, or by a member of whom that is true: then nothing proves
+    /// that it was ever near the founder.
+    pub simulated: bool,
 }
 
 /// By what a device knows its own group: the entry that made it a member, and whose signature that
@@ -240,7 +243,8 @@ impl Anchor {
 #[derive(Clone, Debug, Default)]
 pub struct Members {
     members: BTreeMap<DeviceId, Member>,
-    removed: BTreeSet<DeviceId>,
+    /// With what the member who put it out called it.
+    removed: BTreeMap<DeviceId, DeviceName>,
     heads: BTreeSet<EntryHash>,
     valid: BTreeSet<EntryHash>,
 }
@@ -312,7 +316,10 @@ impl Members {
     fn apply(&mut self, signed: &SignedEntry) {
         let entry = &signed.entry;
         match entry.kind {
-            Kind::Create | Kind::Add if !self.removed.contains(&entry.subject) => {
+            Kind::Create | Kind::Add if !self.removed.contains_key(&entry.subject) => {
+                let actor = self.members.get(&entry.actor);
+                let simulated = entry.method == Some(Method::Simulated)
+                    || actor.is_some_and(|actor| actor.simulated);
                 self.members.entry(entry.subject).or_insert_with(|| Member {
                     device: entry.subject,
                     dsk: entry.dsk.clone(),
@@ -320,11 +327,12 @@ impl Members {
                     name: entry.name.clone(),
                     method: entry.method,
                     since: entry.time,
+                    simulated,
                 });
             }
             Kind::Remove => {
                 self.members.remove(&entry.subject);
-                self.removed.insert(entry.subject);
+                self.removed.insert(entry.subject, entry.name.clone());
             }
             Kind::Create | Kind::Add | Kind::Epoch => {}
         }
@@ -355,14 +363,14 @@ impl Members {
         self.members.contains_key(&device)
     }
 
-    /// Returns whether a device was put out.
-    pub fn has_removed(&self, device: DeviceId) -> bool {
-        self.removed.contains(&device)
+    /// Returns what a device was called when it was put out, if it was.
+    pub fn removed_name(&self, device: DeviceId) -> Option<&DeviceName> {
+        self.removed.get(&device)
     }
 
     /// Returns the devices that were put out.
     pub fn removed(&self) -> Vec<DeviceId> {
-        self.removed.iter().copied().collect()
+        self.removed.keys().copied().collect()
     }
 
     /// Returns whether an entry is one of those that made these members.

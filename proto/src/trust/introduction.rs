@@ -36,9 +36,12 @@ pub enum IntroductionError {
     /// It is of another vault or of another session, or was altered.
     #[error("the introduction is not of this vault and session")]
     Foreign,
-    /// It opens, and is none.
+    /// It opens, and is none that this version knows.
     #[error("the introduction cannot be read")]
     Malformed,
+    /// It came after another one.
+    #[error("the computer introduced itself more than once")]
+    Repeated,
     /// The introducer's signature over this session does not hold.
     #[error("the introduction is signed for another session, or by another key")]
     Signature,
@@ -71,8 +74,9 @@ impl fmt::Debug for IntroductionKey {
 ///
 /// # Security
 ///
-/// Whoever has this can pass for that computer before its owner's phones, and nothing more: he signs
-/// nothing else, joins no group, and opens no vault.
+/// Whoever has this can pass for that computer before its owner's phones, for a device of the vault that
+/// nobody knows, and for a phone that reads introductions. He signs nothing else, joins no group, and
+/// opens no vault.
 pub struct Introducer {
     key: SigningKey,
     certificate: Certificate,

@@ -208,6 +208,10 @@ impl Machine for PhoneCeremony {
         Some(self.respond(reply, now))
     }
 
+    fn introduce(&mut self, _introduction: &[u8]) -> Option<Result<(), ApiMisuse>> {
+        None
+    }
+
     fn shutdown(&mut self, _now: Now) -> Option<()> {
         None
     }

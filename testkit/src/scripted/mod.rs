@@ -35,6 +35,8 @@ pub enum Step {
     Frame(Vec<u8>),
     /// The peer sends its message of the handshake; a scripted phone takes message 1 for it.
     Handshake,
+    /// The program with the client's ceremony introduces itself.
+    Introduce(Vec<u8>),
     /// A scripted client connects by Bluetooth.
     Link,
     /// The channel opens, whether or not that was asked for; for a phone's ceremony by Bluetooth: its

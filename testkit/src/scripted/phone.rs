@@ -184,6 +184,10 @@ impl Machine for ClientCeremony {
         None
     }
 
+    fn introduce(&mut self, introduction: &[u8]) -> Option<Result<(), ApiMisuse>> {
+        Some(Self::introduce(self, Some(introduction)))
+    }
+
     fn shutdown(&mut self, now: Now) -> Option<()> {
         Self::shutdown(self, now);
         Some(())

@@ -39,6 +39,7 @@ pub(super) trait Machine {
     fn deadline(&self) -> Option<Duration>;
     fn ask(&mut self, request: Vec<u8>, now: Now) -> Option<Result<(), ApiMisuse>>;
     fn answer(&mut self, reply: Vec<u8>, now: Now) -> Option<Result<(), ApiMisuse>>;
+    fn introduce(&mut self, introduction: &[u8]) -> Option<Result<(), ApiMisuse>>;
     fn shutdown(&mut self, now: Now) -> Option<()>;
     fn cancel(&mut self, now: Now);
     fn next_action(&mut self) -> Option<Act>;
@@ -82,6 +83,10 @@ impl<M: Machine> Stage<M> {
             }
             Step::Ask(request) => {
                 let done = self.machine.ask(request, now);
+                self.misuse(done.ok_or(ScriptError::Misplaced)?);
+            }
+            Step::Introduce(introduction) => {
+                let done = self.machine.introduce(&introduction);
                 self.misuse(done.ok_or(ScriptError::Misplaced)?);
             }
             Step::Shutdown => {

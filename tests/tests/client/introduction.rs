@@ -17,6 +17,13 @@ fn asked(stage: &Stage, phone: &mut Process, computer: &Home) -> Value {
     phone.say("y").unwrap();
     let finished = desktop.finish(PATIENCE).unwrap();
     assert_eq!(finished.code, 0, "{}", finished.err);
+    let doubts = events(&finished);
+    let doubts = doubts
+        .iter()
+        .filter(|event| event["event"] == "not-introduced");
+    let is_broken = std::fs::read(computer.device().join("introducer.handfast"))
+        .is_ok_and(|kept| kept == b"nonsense");
+    assert_eq!(doubts.count() == 1, is_broken);
     phone.event("done").unwrap();
     prompt
 }
@@ -79,8 +86,23 @@ fn what_is_wrong_with_its_introducer_keeps_no_computer_from_asking() {
     let kept = computer.device().join("introducer.handfast");
     std::fs::write(&kept, b"nonsense").unwrap();
     assert_eq!(asked(&stage, &mut phone, &computer)["computer"], "unknown");
+    assert_eq!(introduction(&stage, &computer), "bad");
     // The next time that the vault is opened here, there is a new one.
     let status = handfast(&stage, &computer, &["vault", "status"], "");
     assert_eq!(status.code, 0, "{}", status.err);
+    assert_eq!(introduction(&stage, &computer), "good");
     assert_eq!(asked(&stage, &mut phone, &computer)["computer"], "in-vault");
+}
+
+/// What `doctor` says of whether this computer can introduce itself.
+fn introduction(stage: &Stage, computer: &Home) -> Value {
+    let arguments = ["doctor", "--json", "--listen", "0", "--radio", "simulated"];
+    let finished = handfast(stage, computer, &arguments, "");
+    let found: Value = serde_json::from_str(&finished.out).unwrap();
+    let findings = found["findings"].as_array().unwrap().iter();
+    let about = findings.filter(|finding| finding["check"] == "introduction");
+    about
+        .map(|finding| finding["outcome"].clone())
+        .next()
+        .unwrap()
 }

@@ -182,7 +182,7 @@ fn a_one_time_code_that_was_mistyped_is_asked_for_again() {
         let value = finished.json().unwrap();
         let why = value["step_up"]
             .get("why")
-            .unwrap_or(&value["decision"]["why"]);
+            .unwrap_or_else(|| &value["decision"]["why"]);
         assert_eq!(why, result);
     }
 }

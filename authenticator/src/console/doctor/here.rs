@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::Finding;
-use crate::console::{Failure, code, passphrase_file, unlock_state};
+use crate::console::{Failure, code, introducer, passphrase_file, unlock_state};
 use crate::device::{DeviceStore, MachineId};
 use crate::home::Home;
 use crate::vault::Vault;
@@ -86,6 +86,16 @@ pub(super) fn clock() -> Finding {
                 .with_hint("Set it: certificates are judged by it."),
         ),
         _ => Finding::good("clock", "no reason to doubt it"),
+    }
+}
+
+/// Whether this computer can tell a phone which one it is.
+pub(super) fn introduction(home: &Home) -> Finding {
+    const CHECK: &str = "introduction";
+    match introducer(home) {
+        Ok(Some(_)) => Finding::good(CHECK, "your phones are told that it is this computer"),
+        Ok(None) => Finding::unneeded(CHECK, "there is nothing to tell a phone by"),
+        Err(failure) => Finding::bad(CHECK, failure),
     }
 }
 

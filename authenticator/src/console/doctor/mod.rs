@@ -127,6 +127,9 @@ async fn examine(examination: &Examination, tell: &mut dyn FnMut(&Finding)) -> u
     for finding in here::vault(&examination.home) {
         note(finding);
     }
+    if examination.role == Role::Listen {
+        note(here::introduction(&examination.home));
+    }
     code
 }
 

@@ -36,6 +36,7 @@ pub struct ClientCeremony {
     channel: DataChannel,
     framing: Box<dyn Framing + Send>,
     state: State,
+    introduced: bool,
     actions: VecDeque<ClientAction>,
     events: VecDeque<ClientEvent>,
     deadline: Option<Duration>,
@@ -79,6 +80,7 @@ impl ClientCeremony {
                 eid_key: Box::new(invitation.secret.eid_key()),
                 invitation: Box::new(invitation),
             },
+            introduced: false,
             actions: VecDeque::from([ClientAction::StartScan]),
             events: VecDeque::from([ClientEvent::WaitingForPhone]),
             deadline: None,
@@ -234,7 +236,7 @@ impl ClientCeremony {
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse`] if it is not the time for it, or the introduction is too long.
+    /// [`ApiMisuse`] if it is not the time for it, or not any more, or the introduction is too long.
     pub fn introduce(&mut self, introduction: Option<&[u8]>) -> Result<(), ApiMisuse> {
         let State::Ready {
             channel,
@@ -243,10 +245,14 @@ impl ClientCeremony {
         else {
             return Err(ApiMisuse::NotReady);
         };
+        if self.introduced {
+            return Err(ApiMisuse::NotReady);
+        }
         let update = match introduction {
             Some(introduction) => Message::introduction(introduction).ok_or(ApiMisuse::TooLarge)?,
             None => Message::empty_update(),
         };
+        self.introduced = true;
         match channel.seal(&update.encode()) {
             Ok(frame) => self.send(frame),
             Err(_) => self.fail(CeremonyError::Local),

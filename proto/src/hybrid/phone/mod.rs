@@ -43,6 +43,7 @@ pub struct PhoneCeremony {
     tunnel_framing: Box<dyn Framing + Send>,
     ble_framing: Box<dyn Framing + Send>,
     answered: bool,
+    introduced: bool,
     actions: VecDeque<PhoneAction>,
     events: VecDeque<PhoneEvent>,
     deadline: Option<Duration>,
@@ -107,6 +108,7 @@ impl PhoneCeremony {
             tunnel_framing: DataChannel::WebSocket.framing(),
             ble_framing: DataChannel::Ble.framing(),
             answered: false,
+            introduced: false,
             actions,
             events: VecDeque::new(),
             deadline: None,
@@ -209,9 +211,14 @@ impl PhoneCeremony {
                 }
                 Message::Update(update) => {
                     // After an answer it comes too late for who gave that.
-                    let introduction = introduction_in(&update).filter(|_| !self.answered);
-                    let event = introduction.map(PhoneEvent::Introduction);
-                    self.events.extend(event);
+                    if !self.answered
+                        && !self.introduced
+                        && let Some(introduction) = introduction_in(&update)
+                    {
+                        self.introduced = true;
+                        self.events
+                            .push_back(PhoneEvent::Introduction(introduction));
+                    }
                     Ok(State::Ready { channel })
                 }
                 Message::Shutdown => {

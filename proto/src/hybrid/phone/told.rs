@@ -61,7 +61,7 @@ pub enum PhoneEvent {
     Failed(CeremonyError),
     /// The ceremony is over.
     Finished,
-    /// The client introduces itself, before its first request (`docs/introductions.md`).
+    /// The client introduces itself, before its first request (`docs/introductions.md`); once at most.
     Introduction(Vec<u8>),
     /// The request was not answered in time: its prompt has to disappear.
     Lapsed,
