@@ -28,6 +28,10 @@ pub(super) fn words(computer: &Computer) -> String {
 
 fn of_introduced(introduced: &Introduced) -> String {
     let name = introduced.name.as_deref().map(quoted);
+    let named = match &name {
+        Some(name) => format!("calls itself {name}"),
+        None => "its name has not arrived here yet".to_owned(),
+    };
     let name = name.as_deref().unwrap_or("a computer without a name");
     match introduced.standing {
         Standing::Linked { since, simulated } => {
@@ -50,7 +54,7 @@ fn of_introduced(introduced: &Introduced) -> String {
         ),
         Standing::Vault { .. } => format!(
             "Asked by a computer that is NOT LINKED with this device, as far as that has heard. It knows your \
-             vault, and calls itself {name}: {CAREFUL}"
+             vault, and {named}: {CAREFUL}"
         ),
     }
 }
@@ -146,7 +150,7 @@ mod tests {
             (introduced("laptop", IN_VAULT), "NOT LINKED"),
             (
                 introduced("", IN_VAULT),
-                "calls itself a computer without a name",
+                "its name has not arrived here yet",
             ),
         ] {
             let said = said(&introduced);
