@@ -1,6 +1,8 @@
 //! One ceremony: the machine of the protocol, a radio, a relay, and the engine on a thread of its
 //! own, so that the tunnel is served while a person thinks.
 
+mod ways;
+
 use std::io::{IsTerminal as _, stdin};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,15 +11,15 @@ use std::time::Duration;
 
 use handfast_proto::Now;
 use handfast_proto::hybrid::qr::ScannedInvitation;
-use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain, TunnelId};
+use handfast_proto::hybrid::tunnel::{RoutingId, TunnelDomain};
 use handfast_proto::hybrid::{
     CeremonyError, ChannelFailure, DataChannel, DataChannels, PhoneAction, PhoneCeremony,
     PhoneConfig, PhoneEvent, PhoneLimits, Unanswerable,
 };
 use handfast_proto::trust::Method;
 use handfast_transport::channel::{Channel, ChannelEnd};
-use handfast_transport::radio::{Advertising, Heard, LinkError, Listener, Radio, RadioError};
-use handfast_transport::relay::{OpenError, RelayUrl, open_new};
+use handfast_transport::radio::{Advertising, Heard, Listener, Radio, RadioError};
+use handfast_transport::relay::{OpenError, RelayUrl};
 use handfast_transport::tls::TlsTrust;
 use rand_core::OsRng;
 use serde_json::json;
@@ -211,74 +213,6 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn channel(&mut self, at: DataChannel) -> Option<&mut Channel> {
-        match at {
-            DataChannel::WebSocket => self.tunnel.as_mut(),
-            DataChannel::Ble => self.link.as_mut(),
-        }
-    }
-
-    fn open(&mut self, tunnel: TunnelId) {
-        let Some(relay) = self.phone.relay.clone() else {
-            return;
-        };
-        info!(relay = %relay.url, "creating a tunnel");
-        let opening = async move { open_new(&relay.url, &tunnel, &relay.trust).await };
-        self.opening = Some(Box::pin(opening));
-    }
-
-    fn opened(&mut self, opened: Result<(Channel, RoutingId), OpenError>) {
-        self.opening = None;
-        let now = now(self.begin);
-        match opened {
-            Ok((channel, routing)) => {
-                self.tunnel = Some(channel);
-                self.ceremony.handle_tunnel_opened(routing, &mut OsRng, now);
-            }
-            Err(error) => {
-                let failure = error.failure();
-                self.failed(DataChannel::WebSocket, failure, error.into());
-            }
-        }
-    }
-
-    async fn listen(&mut self) {
-        match self.phone.radio.listen().await {
-            Ok(listener) => {
-                let psm = listener.psm();
-                info!(%psm, "taking Bluetooth connections");
-                self.listener = Some(listener);
-                self.ceremony
-                    .handle_ble_listening(psm, &mut OsRng, now(self.begin));
-            }
-            Err(error) => {
-                self.failed(DataChannel::Ble, ChannelFailure::BleFailed, error.into());
-            }
-        }
-    }
-
-    fn linked(&mut self, linked: Result<Channel, LinkError>) {
-        match linked {
-            Ok(link) => {
-                debug!("a computer has come by Bluetooth");
-                self.link = Some(link);
-                self.ceremony.handle_ble_linked(now(self.begin));
-            }
-            Err(error) => {
-                self.listener = None;
-                self.failed(DataChannel::Ble, ChannelFailure::BleFailed, error.into());
-            }
-        }
-    }
-
-    fn failed(&mut self, at: DataChannel, failure: ChannelFailure, error: ServeError) {
-        info!(channel = ?at, "this way is not there: {error}");
-        self.way_error = Some(error);
-        let now = now(self.begin);
-        self.ceremony
-            .handle_channel_failed(at, failure, &mut OsRng, now);
-    }
-
     /// Says that one of two ways is left; nobody who has the relay misses Bluetooth.
     fn without(&mut self, channel: DataChannel, error: CeremonyError) {
         let why = self
@@ -399,18 +333,6 @@ impl Running<'_> {
             }
             _ => {}
         }
-    }
-
-    /// A channel is gone.
-    fn ended(&mut self, at: DataChannel, end: &ChannelEnd) {
-        debug!(channel = ?at, "it is closed: {end}");
-        match at {
-            DataChannel::WebSocket => self.tunnel = None,
-            DataChannel::Ble => self.link = None,
-        }
-        let now = now(self.begin);
-        self.ceremony
-            .handle_channel_closed(at, end.closed(), &mut OsRng, now);
     }
 
     async fn wait(&mut self) -> Result<(), ServeError> {
