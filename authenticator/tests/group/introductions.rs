@@ -160,10 +160,26 @@ fn a_stranger_and_silence_are_the_same_to_the_owner() {
 #[test]
 fn who_knows_the_vault_and_passes_for_a_linked_computer_is_called_an_impostor() {
     let (_folder, mut phone, computer) = linked(Method::HybridQr);
-    // He has the vault's key, the computer's public key, and keys of his own.
     let vault_key = phone.authenticator.vault.danger_vault_key();
     let thief = DeviceKeys::generate(&mut OsRng);
+    let forged = forged(&phone, &computer, &thief);
+    let told = phone.told(&forged);
+    assert_eq!(
+        told,
+        (Err(IntroductionError::Certificate), Computer::Impostor)
+    );
+    // Under his own name he is one more device that has the vault.
     let his = Introducer::issue(&thief, &vault_key, &mut OsRng);
+    let told = phone.told(&his.introduce(&SESSION));
+    assert_eq!(told, known(None, Standing::Vault { since: None }));
+    // What nobody can read may be a later version's.
+    let told = phone.told(&sealed(&vault_key, &|map| map));
+    assert_eq!(told, (Err(IntroductionError::Malformed), Computer::Unknown));
+}
+
+/// What a thief says with the vault's key, the computer's public key, and keys of his own.
+fn forged(phone: &Device, computer: &Device, thief: &DeviceKeys) -> Vec<u8> {
+    let vault_key = phone.authenticator.vault.danger_vault_key();
     let key = SigningKey::generate(Algorithm::Es256, &mut OsRng);
     let dsk = computer.authenticator.device.keys().dsk().public_key();
     let certificate = Map::new()
@@ -175,23 +191,12 @@ fn who_knows_the_vault_and_passes_for_a_linked_computer_is_called_an_impostor() 
         .with(1, "tg-introduction/v1")
         .with(2, SESSION)
         .encode();
-    let forged = sealed(&vault_key, &|map| {
+    sealed(&vault_key, &|map| {
         map.with(1, certificate.as_slice())
             .with(2, thief.dsk().sign(&certificate))
             .with(3, key.sign(&signed))
             .with(4, [0; 20])
-    });
-    let told = phone.told(&forged);
-    assert_eq!(
-        told,
-        (Err(IntroductionError::Certificate), Computer::Impostor)
-    );
-    // Under his own name he is one more device that has the vault.
-    let told = phone.told(&his.introduce(&SESSION));
-    assert_eq!(told, known(None, Standing::Vault { since: None }));
-    // What nobody can read may be a later version's.
-    let told = phone.told(&sealed(&vault_key, &|map| map));
-    assert_eq!(told, (Err(IntroductionError::Malformed), Computer::Unknown));
+    })
 }
 
 /// Seals a map for the session that all tests have, by the standards' primitives alone.
@@ -271,9 +276,11 @@ fn a_simulated_link_anywhere_on_the_way_is_not_forgotten() {
 fn who_introduced_himself_as_another_does_not_join() {
     let (folder, mut phone, mut computer) = linked(Method::HybridQr);
     let third = Device::further(folder.path(), "third", &phone);
+    let thief = DeviceKeys::generate(&mut OsRng);
     for (introduction, joins) in [
         (computer.introduction(), false),
         (third.introduction(), true),
+        (forged(&phone, &computer, &thief), false),
         (vec![0; 380], true),
     ] {
         let mut session = phone.session(Method::HybridQr);
