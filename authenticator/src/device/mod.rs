@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use handfast_proto::cbor::{Map, SecretMap};
 use handfast_proto::trust::identity::IdentityError;
+#[cfg(fuzzing)]
+use handfast_proto::trust::introduction::Introducer;
 use handfast_proto::trust::{DeviceId, DeviceKeys, DeviceName};
 use rand_core::{CryptoRngCore, OsRng};
 use sha2::{Digest, Sha256};
@@ -430,10 +432,11 @@ fn read_content(map: &Map) -> Option<Content> {
     Some((keys, name, pin, group, bound))
 }
 
-/// Reads what is in a device store.
+/// Reads what is in a device store, and beside it.
 #[cfg(fuzzing)]
 pub(crate) fn fuzzing_content(bytes: &[u8]) {
     if let Ok(Some(map)) = SecretMap::decode(bytes) {
         let _ = read_content(&map);
+        let _ = Introducer::parse(&map);
     }
 }
