@@ -135,8 +135,8 @@ pub(crate) fn looked_up(this: &DeviceStore, device: DeviceId) -> InGroup {
     }
 }
 
-/// Takes in what the folder has of this device's group, and publishes what the folder lacks.
-/// Files of other groups are left alone.
+/// Takes in what the folder has of this device's group, and publishes what the folder lacks, as far as that
+/// can be written to now: what is missing there is in the device store. Files of other groups are left alone.
 ///
 /// # Errors
 ///
@@ -146,7 +146,18 @@ pub fn refresh(
     device: &mut DeviceStore,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<(), GroupError> {
-    refresh_held(vault, &mut device.hold()?, rng)
+    refresh_as_far_as_it_goes(vault, &mut device.hold()?, rng)
+}
+
+fn refresh_as_far_as_it_goes(
+    vault: &mut Vault,
+    held: &mut Held<'_>,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<(), GroupError> {
+    match refresh_held(vault, held, rng) {
+        Err(GroupError::Vault(_)) => Ok(()),
+        refreshed => refreshed,
+    }
 }
 
 fn refresh_held(
@@ -164,9 +175,16 @@ fn refresh_held(
     };
     let mut changed = look(vault, group, seen);
     changed |= take_entries(group, seen, this);
-    publish_missing(vault, group, seen, rng)?;
     if changed {
         held.save(rng)?;
+    }
+    if let DeviceStore {
+        group: Some(group),
+        seen,
+        ..
+    } = &**held
+    {
+        publish_missing(vault, group, seen, rng)?;
     }
     held.seen.set_version(vault.group_version());
     Ok(())
@@ -297,8 +315,8 @@ fn ensure(
     refresh_held(vault, held, rng)
 }
 
-/// Finds the key to present for a passkey, or makes and publishes one. It is durable when this
-/// returns.
+/// Finds the key to present for a passkey, or makes one. It is durable and published when this returns: one
+/// that the group's other devices may never hear of is not presented.
 ///
 /// # Errors
 ///
@@ -314,6 +332,7 @@ pub fn key_for(
     let mut held = device.hold()?;
     ensure(vault, &mut held, now, rng)?;
     if let Some(found) = selected(&held, tuple, algorithm) {
+        refresh_held(vault, &mut held, rng)?;
         return Ok(found);
     }
     let key = GroupKey {
@@ -362,7 +381,7 @@ pub fn presented(
     };
     if key.merge(key.created_at, Some(now), key.retired) {
         held.save(rng)?;
-        refresh_held(vault, &mut held, rng)?;
+        refresh_as_far_as_it_goes(vault, &mut held, rng)?;
     }
     Ok(())
 }
@@ -391,7 +410,7 @@ pub fn retire(
     }
     if changed {
         held.save(rng)?;
-        refresh_held(vault, &mut held, rng)?;
+        refresh_as_far_as_it_goes(vault, &mut held, rng)?;
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use handfast_authenticator::console::{SiteName, steady, unix_time};
+use handfast_authenticator::console::{SiteName, sharing_words, steady, unix_time};
 use handfast_authenticator::device::PinCheck;
 use handfast_authenticator::engine::{
     Account, Answer, Authenticator, Computer, Context, PassphraseCheck, Person, PinPad,
-    PinUnavailable, Prompt,
+    PinUnavailable, Prompt, Sharing,
 };
 use handfast_authenticator::passphrase::Passphrase;
 use handfast_proto::ctap2::get_info;
@@ -157,16 +157,21 @@ impl AtKeyboard<'_> {
                 format!("tell {rp_id} that this account has a passkey here already"),
                 0,
             ),
-            Prompt::Create { rp_id, account, .. } => (
-                format!(
-                    "make a passkey for {rp_id}, for {}",
-                    steady(described(account))
-                ),
-                0,
-            ),
-            Prompt::SignIn {
-                rp_id, accounts, ..
+            Prompt::Create {
+                rp_id,
+                account,
+                shares,
             } => {
+                self.tell(shares);
+                let account = steady(described(account));
+                (format!("make a passkey for {rp_id}, for {account}"), 0)
+            }
+            Prompt::SignIn {
+                rp_id,
+                accounts,
+                shares,
+            } => {
+                self.tell(shares);
                 let account = match accounts.as_slice() {
                     [_] => 0,
                     accounts => self.keyboard.account(accounts)?,
@@ -241,6 +246,13 @@ impl AtKeyboard<'_> {
             }
         }
         Ok(Answer::WrongPin)
+    }
+
+    /// Says what else the site gets or does.
+    fn tell(&mut self, shares: &[Sharing]) {
+        for &sharing in shares {
+            self.keyboard.say(sharing_words(sharing));
+        }
     }
 
     fn say_too_soon(&mut self, wait: Duration) {

@@ -164,6 +164,7 @@ fn information() -> Vec<u8> {
         transports: vec!["hybrid".to_owned()],
         pin_uv_protocols: Vec::new(),
         max_cred_blob_length: None,
+        max_msg_size: None,
         attestation_formats: Vec::new(),
     }
     .encode()

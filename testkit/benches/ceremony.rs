@@ -40,6 +40,7 @@ fn get_info() -> Vec<u8> {
         transports: vec![text("hybrid"), text("internal")],
         pin_uv_protocols: Vec::new(),
         max_cred_blob_length: None,
+        max_msg_size: None,
         attestation_formats: Vec::new(),
     }
     .encode()

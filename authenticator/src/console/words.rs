@@ -7,6 +7,8 @@ use std::path::Path;
 use rustix::termios::{QueueSelector, isatty, tcflush, tcgetwinsize};
 use textwrap::{Options, WordSplitter};
 
+use crate::engine::Sharing;
+
 /// What a terminal has whose width is not known.
 const USUAL: usize = 80;
 /// How much further in the rest of a line stands.
@@ -79,6 +81,21 @@ fn wrap_line(line: &str, columns: usize) -> String {
         .break_words(false)
         .word_splitter(WordSplitter::NoHyphenation);
     textwrap::fill(words, options) + end
+}
+
+/// Says what a site gets beyond a signature, or does.
+pub fn sharing_words(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::DeviceKey => "The site also gets a key by which it knows this very device again.",
+        Sharing::GroupKey => "The site also gets the key of your trust group for this passkey.",
+        Sharing::Secret => {
+            "The site also gets a secret that only this passkey makes, as for encrypting."
+        }
+        Sharing::StoredRead => "The site also reads what it stored with this passkey.",
+        Sharing::StoredReplaced => {
+            "The site also stores something with this passkey, in the place of what it stored before."
+        }
+    }
 }
 
 /// Says of a file of the vault that it cannot be read, and what to do.

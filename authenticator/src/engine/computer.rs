@@ -1,5 +1,6 @@
 //! Who asks, and how a computer says so (`docs/introductions.md`).
 
+use handfast_proto::ctap2::Status;
 use handfast_proto::trust::DeviceId;
 use handfast_proto::trust::introduction::{IntroductionError, IntroductionKey, introduced};
 
@@ -21,6 +22,18 @@ pub enum Computer {
     ThisDevice,
     /// A computer that showed a QR code, and is new here or does not say who it is.
     Unknown,
+}
+
+impl Computer {
+    /// Returns what it is told where a request comes to this status: that a PIN was wrong or is blocked is
+    /// its owner's business, and other devices' software knows those statuses from PIN protocols alone.
+    pub(super) fn told(&self, status: Status) -> Status {
+        match (self, status) {
+            (Self::ThisDevice, status) => status,
+            (_, Status::UV_INVALID | Status::UV_BLOCKED) => Status::OPERATION_DENIED,
+            (_, status) => status,
+        }
+    }
 }
 
 /// A computer that said which device it is, and proved it.

@@ -112,8 +112,10 @@ pub(super) struct AtSignIn {
 }
 
 impl AtSignIn {
+    /// Reads it, of a request that names passkeys or does not.
     pub(super) fn parse(
         extensions: &Map,
+        named: bool,
         session: &Session,
         compat: &CompatExtensions,
     ) -> Result<Self, Status> {
@@ -122,7 +124,11 @@ impl AtSignIn {
             keys: WantedKeys::parse(extensions, compat),
             cred_blob: cred_blob::requested(extensions),
             large_blob: large_blob::Request::parse(extensions),
-            prf: prf::Request::parse(extensions),
+            prf: prf::Request::parse(extensions).map(|request| match named {
+                true => request,
+                // Salts for passkeys that the site did not name are for none.
+                false => request.for_any(),
+            }),
             salts: hmac_secret::Salts::parse(extensions, key)?,
         })
     }
@@ -138,14 +144,9 @@ impl AtSignIn {
             (self.keys.share_group_key(), Sharing::GroupKey),
             (self.keys.share_device_key(), Sharing::DeviceKey),
             (prf || self.salts.is_some(), Sharing::Secret),
-            (reads, Sharing::StoredRead),
+            (reads || self.cred_blob, Sharing::StoredRead),
             (writes, Sharing::StoredReplaced),
         ])
-    }
-
-    /// Whether a passkey is to make secrets in the form of security keys, which wants a person there.
-    pub(super) fn makes_secrets(&self) -> bool {
-        self.salts.is_some()
     }
 
     /// Answers for a passkey. Whether what was to be stored is, is known already.

@@ -1,8 +1,8 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use handfast_proto::auth_data::AuthenticatorData;
 use handfast_proto::ctap2::{Status, UserEntity, get_assertion};
-use handfast_proto::extension::large_blob;
+use handfast_proto::extension::{hmac_secret, large_blob};
 use handfast_proto::ids::CredentialId;
 
 use super::extensions::AtSignIn;
@@ -45,24 +45,30 @@ impl Authenticator {
         let verify = request.user_verification == Some(true);
         let computer = &session.context.computer;
         let silent = request.user_presence == Some(false);
-        let wanted = AtSignIn::parse(&request.extensions, session, &self.device.compat)?;
+        let makes_secrets = request.extensions.text(hmac_secret::NAME).is_some();
         // A computer far away may not learn in silence which passkeys are here.
-        if silent && (*computer != Computer::TestTool || verify || wanted.makes_secrets()) {
+        if silent && (*computer != Computer::TestTool || verify || makes_secrets) {
             return Err(Status::UNSUPPORTED_OPTION.into());
         }
         if verify && !self.can_verify(computer) {
             return Err(Status::INVALID_OPTION.into());
         }
-        let found = self.candidates(&request, !silent && self.can_verify(computer));
-        if found.is_empty() && silent {
-            return Err(Status::NO_CREDENTIALS.into());
-        }
+        let can_verify = !silent && self.can_verify(computer);
+        let found = self.candidates(&request, can_verify, turn.now);
         if found.is_empty() {
-            // The person learns why nothing happens; the site learns no more than that.
-            let rp_id = &request.rp_id;
-            self.ask(&Prompt::NoPasskey { rp_id }, session, turn)?;
+            // The person learns why nothing happens, and only with his word the site learns as much. Who asks
+            // on this very device could look into its files as well.
+            if !silent && *computer != Computer::ThisDevice {
+                let rp_id = &request.rp_id;
+                approved(
+                    self.ask(&Prompt::NoPasskey { rp_id }, session, turn)?,
+                    false,
+                )?;
+            }
             return Err(Status::NO_CREDENTIALS.into());
         }
+        let named = request.has_allow_list;
+        let wanted = AtSignIn::parse(&request.extensions, named, session, &self.device.compat)?;
         let prompt = Prompt::SignIn {
             rp_id: &request.rp_id,
             accounts: self.accounts(&found),
@@ -112,7 +118,9 @@ impl Authenticator {
             return Err(Status::NOT_ALLOWED.into());
         }
         let next = remaining.found.pop_front().ok_or(Status::NOT_ALLOWED)?;
-        let wanted = AtSignIn::parse(&remaining.request.extensions, session, &self.device.compat)?;
+        let request = &remaining.request;
+        let named = request.has_allow_list;
+        let wanted = AtSignIn::parse(&request.extensions, named, session, &self.device.compat)?;
         let approval = Approval {
             request: &remaining.request,
             wanted: &wanted,
@@ -149,7 +157,12 @@ impl Authenticator {
         told.collect()
     }
 
-    fn candidates(&self, request: &get_assertion::Request, can_verify: bool) -> Vec<CredentialId> {
+    fn candidates(
+        &self,
+        request: &get_assertion::Request,
+        can_verify: bool,
+        now: u64,
+    ) -> Vec<CredentialId> {
         let named = request.has_allow_list;
         let found = self.vault.passkeys_of(&request.rp_id).into_iter();
         let found: Vec<CredentialId> = found
@@ -161,8 +174,9 @@ impl Authenticator {
             return found;
         }
         // A site that names only a replaced passkey never heard of the one in its place.
-        let replaced = request.allow.iter().filter(|id| {
-            let passkey = self.vault.named(id);
+        let allow: BTreeSet<&CredentialId> = request.allow.iter().collect();
+        let replaced = allow.into_iter().filter(|id| {
+            let passkey = self.vault.named(id).filter(|passkey| passkey.answers(now));
             passkey.is_some_and(|passkey| {
                 passkey.rp_id == request.rp_id && passkey.protection.allows(true, can_verify)
             })

@@ -39,8 +39,8 @@ impl Authenticator {
             return Err(Status::INVALID_PARAMETER.into());
         }
         let rp_id = &request.rp.id;
-        let wanted = AtCreation::parse(&request.extensions, session, &self.device.compat)?;
         self.refuse_excluded(request, session, turn)?;
+        let wanted = AtCreation::parse(&request.extensions, session, &self.device.compat)?;
         let user = &request.user;
         let prompt = Prompt::Create {
             rp_id,
@@ -64,7 +64,8 @@ impl Authenticator {
         let here = request
             .exclude
             .iter()
-            .filter_map(|id| self.vault.passkey(id));
+            .filter_map(|id| self.vault.named(id))
+            .filter(|passkey| passkey.answers(turn.now));
         let here = here.filter(|passkey| passkey.rp_id == *rp_id);
         let here = here.map(|passkey| !passkey.protection.allows(true, false));
         let Some(verify) = here.filter(|verify| can_verify || !verify).min() else {
@@ -127,8 +128,7 @@ impl Authenticator {
         Ok(response.encode())
     }
 
-    /// Stores a new passkey and all that is written with it. The passkey is last: what fails before it leaves
-    /// the account with the passkey that it had.
+    /// Stores a new passkey and all that is written with it, or nothing.
     fn keep(
         &mut self,
         passkey: Passkey,
@@ -136,20 +136,33 @@ impl Authenticator {
         group_key: Option<KeyId>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refused> {
+        let kept = self.store(passkey, group_key, turn);
+        if kept.is_err() {
+            let Self { vault, device } = self;
+            // If that fails too, keys without a passkey are left, which nobody ever presents.
+            let _ = group::retire(vault, device, slice::from_ref(tuple), turn.rng);
+            let _ = device.forget_bound_keys(|key| key == tuple, turn.rng);
+        }
+        kept
+    }
+
+    /// The passkey is last: what fails before it leaves the account with the passkey that it had.
+    fn store(
+        &mut self,
+        passkey: Passkey,
+        group_key: Option<KeyId>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refused> {
         let Self { vault, device } = self;
         if let Some(key) = group_key {
             group::presented(vault, device, key, turn.now, turn.rng).map_err(Refused::storage)?;
         }
-        let Err(error) = vault.store(passkey) else {
-            return Ok(());
-        };
-        // What is missing then is that an older passkey of the account was replaced: there are two of them.
-        if vault.passkey(&tuple.credential_id).is_some() {
-            return Ok(());
+        let id = passkey.credential_id.clone();
+        match vault.store(passkey) {
+            // What is missing then is that an older passkey of the account was replaced: there are two.
+            Err(_) if vault.passkey(&id).is_some() => Ok(()),
+            stored => stored.map_err(Refused::full),
         }
-        // If that fails too, a key without a passkey is left, which nobody ever presents.
-        let _ = group::retire(vault, device, slice::from_ref(tuple), turn.rng);
-        Err(Refused::full(error))
     }
 
     /// The flags of a passkey of this vault: it can be on several devices from its first day, and
@@ -173,6 +186,7 @@ mod tests {
     use handfast_proto::trust::DeviceName;
     use rand_core::OsRng;
 
+    use crate::compat::CompatExtension;
     use crate::device::{DeviceStore, MachineId};
     use crate::disk::power::{Cut, with_cut};
     use crate::engine::{Answer, Computer, Context, Person, PinPad};
@@ -202,7 +216,8 @@ mod tests {
         let vault = Vault::init(&folder.join("vault"), &phrase, options, &mut OsRng).unwrap();
         let name = DeviceName::parse("phone").unwrap();
         let store = folder.join("device");
-        let device = DeviceStore::create(&store, &vault, &machine, name, &mut OsRng).unwrap();
+        let mut device = DeviceStore::create(&store, &vault, &machine, name, &mut OsRng).unwrap();
+        device.compat = [CompatExtension::DevicePubKey].into_iter().collect();
         Authenticator { vault, device }
     }
 
@@ -220,7 +235,9 @@ mod tests {
             },
             algorithms: vec![Algorithm::Es256.id()],
             exclude: Vec::new(),
-            extensions: Map::new().with("cmtgKey", true),
+            extensions: Map::new()
+                .with("cmtgKey", true)
+                .with("devicePubKey", Map::new()),
             resident_key: Some(true),
             user_presence: None,
             user_verification: None,
@@ -257,6 +274,7 @@ mod tests {
             let mut phone = phone(folder.path());
             assert_eq!(make(&mut phone), Status::OK);
             let before = usable(&phone.vault);
+            assert_eq!(phone.device.bound_keys(), 1);
             let (status, reached) = with_cut(at, Cut::Once, || make(&mut phone));
             let key = phone.vault.danger_vault_key();
             let again = Vault::open_with_key(&folder.path().join("vault"), &key).unwrap();
@@ -268,6 +286,9 @@ mod tests {
                     _ => assert_eq!(after, before, "step {at}"),
                 }
             }
+            // Of the two that there may be, the older passkey's is kept with it.
+            let keys = phone.device.bound_keys();
+            assert!(keys == 1 || keys == 2 && status == Status::OK, "step {at}");
             if !reached {
                 assert_eq!(status, Status::OK);
                 assert_eq!(phone.vault.passkeys().count(), 1);

@@ -14,7 +14,7 @@ mod reset;
 use handfast_proto::cose::{Algorithm, KeyId};
 use handfast_proto::ctap2::client_pin::PROTOCOL_TWO;
 use handfast_proto::ctap2::get_info::{self, INTRODUCTIONS};
-use handfast_proto::ctap2::{Command, Status, command};
+use handfast_proto::ctap2::{Command, MAX_REQUEST, Status, command};
 use handfast_proto::extension::cred_blob;
 use handfast_proto::ids::{Aaguid, CredentialId, RpId, UserHandle};
 use handfast_proto::pin_uv::KeyAgreement;
@@ -155,6 +155,11 @@ impl Authenticator {
                 .collect(),
             aaguid: AAGUID,
             options: vec![(text("rk"), true), (text("uv"), self.can_verify(computer))],
+            max_msg_size: match computer {
+                // Such tools keep to 1,024 bytes if they are told nothing, and hybrid clients to no limit.
+                Computer::TestTool => u64::try_from(MAX_REQUEST).ok(),
+                _ => None,
+            },
             pin_uv_protocols: vec![PROTOCOL_TWO],
             transports: vec![text("hybrid"), text("internal")],
             max_cred_blob_length: u64::try_from(cred_blob::LONGEST).ok(),
@@ -173,12 +178,12 @@ impl Authenticator {
         now: u64,
     ) -> Reply {
         let mut turn = Turn { person, rng, now };
+        // Whatever comes in between, the others of an assertion are gone.
+        let remaining = session.remaining.take();
         let answered = Command::parse(request)
             .map_err(Refused::from)
             .and_then(|command| {
                 self.read_folder(&mut turn)?;
-                // Whatever comes in between, the others of an assertion are gone.
-                let remaining = session.remaining.take();
                 match command {
                     Command::ClientPin(request) => self.client_pin(request, session, &mut turn),
                     Command::GetNextAssertion => {
@@ -204,7 +209,7 @@ impl Authenticator {
                 note: None,
             },
             Err(Refused { status, note }) => Reply {
-                bytes: vec![status.0],
+                bytes: vec![session.context.computer.told(status).0],
                 note,
             },
         }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use handfast_proto::ctap2::Status;
 use handfast_proto::ids::CredentialId;
 
@@ -17,7 +19,7 @@ impl Authenticator {
         if session.context.computer != Computer::TestTool || !self.vault.is_for_tests() {
             return Err(Status::INVALID_COMMAND.into());
         }
-        let passkeys = self.vault.passkeys();
+        let passkeys = self.vault.kept();
         let gone: Vec<CredentialId> = passkeys.map(|gone| gone.credential_id.clone()).collect();
         self.delete(&gone, turn.rng, turn.now)
             .map_err(Refused::storage)?;
@@ -25,7 +27,7 @@ impl Authenticator {
         Ok(Vec::new())
     }
 
-    /// Deletes passkeys for good, and retires their keys of the trust group.
+    /// Deletes passkeys for good, with those that they replaced, and retires their keys of the trust group.
     ///
     /// # Errors
     ///
@@ -36,9 +38,22 @@ impl Authenticator {
         rng: &mut dyn CryptoRngCore,
         now: u64,
     ) -> Result<(), group::GroupError> {
-        for id in gone {
+        let gone = self.with_replaced(gone);
+        for id in &gone {
             self.vault.delete(id, now)?;
         }
-        self.retire_keys(gone, rng)
+        self.retire_keys(&gone, rng)
+    }
+
+    /// Adds the passkeys of the same accounts that were replaced and are kept still.
+    fn with_replaced(&self, gone: &[CredentialId]) -> Vec<CredentialId> {
+        let account = |id| self.vault.any(id).map(|it| (&it.rp_id, &it.user_handle));
+        let accounts: BTreeSet<_> = gone.iter().filter_map(account).collect();
+        let replaced = self.vault.kept().filter(|passkey| {
+            !passkey.is_usable() && accounts.contains(&(&passkey.rp_id, &passkey.user_handle))
+        });
+        let replaced = replaced.map(|passkey| passkey.credential_id.clone());
+        let all: BTreeSet<CredentialId> = gone.iter().cloned().chain(replaced).collect();
+        all.into_iter().collect()
     }
 }

@@ -70,6 +70,8 @@ struct Running<'a> {
     advertising: Option<Advertising>,
     engine: Option<JoinHandle<Answered>>,
     session: Option<Session>,
+    /// Set when the question that waits is none any more.
+    withdrawn: Arc<AtomicBool>,
     voice: Voice,
     enough: Pin<Box<dyn Future<Output = ()>>>,
     /// Why the way that failed last did, in more words than the ceremony has.
@@ -124,14 +126,14 @@ impl Phone {
             advertising: None,
             engine: None,
             session: None,
+            withdrawn: Arc::default(),
             voice,
             enough: Box::pin(enough),
             way_error: None,
             radio_lost: None,
         };
-        let withdrawn = Arc::new(AtomicBool::new(false));
-        let ended = running.run(&ask, &withdrawn).await;
-        withdrawn.store(true, Ordering::Relaxed);
+        let ended = running.run(&ask).await;
+        running.withdrawn.store(true, Ordering::Relaxed);
         // The engine's thread has the vault: it must come back before the next ceremony.
         if let Some(engine) = running.engine.take() {
             let (authenticator, session, _) = engine.await.map_err(|_| ServeError::Stopped)?;
@@ -156,16 +158,12 @@ impl Running<'_> {
         conclusion
     }
 
-    async fn run(
-        &mut self,
-        ask: &impl Fn(Arc<AtomicBool>) -> Asking,
-        withdrawn: &Arc<AtomicBool>,
-    ) -> Result<(), ServeError> {
+    async fn run(&mut self, ask: &impl Fn(Arc<AtomicBool>) -> Asking) -> Result<(), ServeError> {
         loop {
             if let Some(action) = self.ceremony.poll_action() {
                 self.act(action).await?;
             } else if let Some(event) = self.ceremony.poll_event() {
-                if let Some(ended) = self.note(event, ask, withdrawn) {
+                if let Some(ended) = self.note(event, ask) {
                     return ended;
                 }
             } else {
@@ -234,7 +232,6 @@ impl Running<'_> {
         &mut self,
         event: PhoneEvent,
         ask: &impl Fn(Arc<AtomicBool>) -> Asking,
-        withdrawn: &Arc<AtomicBool>,
     ) -> Option<Result<(), ServeError>> {
         match event {
             PhoneEvent::Advertising => {
@@ -280,7 +277,9 @@ impl Running<'_> {
                 else {
                     return Some(Err(ServeError::Stopped));
                 };
-                let mut person = ask(Arc::clone(withdrawn));
+                // A question that lapsed is not this one.
+                self.withdrawn = Arc::default();
+                let mut person = ask(Arc::clone(&self.withdrawn));
                 self.engine = Some(tokio::task::spawn_blocking(move || {
                     let unix = now(Instant::now()).unix;
                     let reply =
@@ -288,7 +287,7 @@ impl Running<'_> {
                     (authenticator, session, reply)
                 }));
             }
-            PhoneEvent::Lapsed => withdrawn.store(true, Ordering::Relaxed),
+            PhoneEvent::Lapsed => self.withdrawn.store(true, Ordering::Relaxed),
             PhoneEvent::Finished => return Some(Ok(())),
             PhoneEvent::Failed(error) => {
                 if let Some(radio) = self.radio_lost.take() {

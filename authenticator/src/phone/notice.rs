@@ -58,9 +58,9 @@ impl Desktop {
         }
     }
 
-    /// Shows that a question waits, for as long at most; nothing for one that does not.
+    /// Shows that a question waits, for as long at most; nothing if that is not possible.
     pub(crate) fn notify(&self, prompt: &Prompt<'_>, longest: Duration) -> Option<Notice> {
-        let words = words(prompt)?;
+        let words = words(prompt);
         let shown = self.shown.clone()?;
         let address = self.address.clone();
         let (notice, withdrawn) = channel();
@@ -161,7 +161,7 @@ fn escaped(text: &str) -> String {
 
 /// What is said of a question that waits. Names of sites are as they are on the wire: how they look in
 /// other letters is for the terminal, where there is room to say so.
-fn words(prompt: &Prompt<'_>) -> Option<Words> {
+fn words(prompt: &Prompt<'_>) -> Words {
     let named = |accounts: &[Account]| match accounts {
         [account] if account.name.is_empty() => account.display_name.clone(),
         [account] => account.name.clone(),
@@ -181,19 +181,20 @@ fn words(prompt: &Prompt<'_>) -> Option<Words> {
         ),
         Prompt::Join { device, .. } => ("Let a computer in?".to_owned(), device.clone()),
         Prompt::Select => ("Is this the device?".to_owned(), String::new()),
-        Prompt::NoPasskey { .. } => return None,
+        Prompt::NoPasskey { rp_id } => (
+            format!("No passkey for {rp_id}"),
+            "The computer is told so once you agree.".to_owned(),
+        ),
     };
     let body = format!("{about}\nThe answer is waited for where {PROGRAM} runs.");
-    Some(Words {
+    Words {
         summary,
         body: body.trim_start().to_owned(),
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use handfast_proto::ids::RpId;
-
     use super::*;
 
     #[test]
@@ -201,12 +202,6 @@ mod tests {
         let text = "<a href=\"x\">ana</a> & 'b'";
         let safe = "&lt;a href=&quot;x&quot;&gt;ana&lt;/a&gt; &amp; &#39;b&#39;";
         assert_eq!(escaped(text), safe);
-    }
-
-    #[test]
-    fn what_waits_for_nobody_is_not_announced() {
-        let rp_id = RpId::parse("example.org").unwrap();
-        assert_eq!(words(&Prompt::NoPasskey { rp_id: &rp_id }), None);
     }
 
     #[test]

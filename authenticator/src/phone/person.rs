@@ -12,7 +12,7 @@ use super::asker::{self, quoted};
 use super::input::{Input, Typed};
 use super::layout;
 use super::notice::Desktop;
-use crate::console::{Doubt, SiteName, Width, put_question, tell};
+use crate::console::{Doubt, SiteName, Width, put_question, sharing_words, tell};
 use crate::device::PinCheck;
 use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt, Sharing};
 
@@ -64,9 +64,6 @@ pub(crate) struct Asking {
 impl Person for Asking {
     fn ask(&mut self, prompt: &Prompt<'_>, computer: &Computer, pin: &mut dyn PinPad) -> Answer {
         self.show(prompt, computer, pin.is_set());
-        if let Prompt::NoPasskey { .. } = prompt {
-            return Answer::Refused;
-        }
         if self.approval == Approval::Always {
             let verified = self
                 .pin
@@ -123,7 +120,7 @@ impl Asking {
         // Where the PIN is typed, typing it is the approval; else a word is needed.
         let is_presence = matches!(
             prompt,
-            Prompt::Excluded { verify: false, .. } | Prompt::Select
+            Prompt::Excluded { verify: false, .. } | Prompt::NoPasskey { .. } | Prompt::Select
         );
         let asks_pin = pin.is_set() && self.pin.is_none() && !is_presence;
         if !asks_pin || matches!(prompt, Prompt::Join { .. }) {
@@ -132,11 +129,14 @@ impl Asking {
                     "Do both screens show this number, and is it your computer? [y/N] "
                 }
                 Prompt::Excluded { .. } => "Tell the site so? [y/N] ",
+                Prompt::NoPasskey { .. } => "Enter tells the computer so, n does not: ",
                 Prompt::Select => "Use this one? [y/N] ",
                 _ => "Approve? [y/N] ",
             };
             self.ask_for(question);
-            if !is_yes(&self.line(input)?) {
+            let typed = self.line(input)?;
+            let is_told = typed.is_empty() && matches!(prompt, Prompt::NoPasskey { .. });
+            if !is_told && !is_yes(&typed) {
                 return Ok(Answer::Refused);
             }
         }
@@ -218,20 +218,7 @@ fn described(account: &Account) -> String {
 
 /// What else the site gets or does, a line each.
 fn shared(shares: &[Sharing]) -> String {
-    let lines = shares.iter().map(|sharing| match sharing {
-        Sharing::DeviceKey => {
-            "\nThe site also gets a key by which it knows this very device again."
-        }
-        Sharing::GroupKey => "\nThe site also gets the key of your trust group for this passkey.",
-        Sharing::Secret => {
-            "\nThe site also gets a secret that only this passkey makes, as for encrypting."
-        }
-        Sharing::StoredRead => "\nThe site also reads what it stored with this passkey.",
-        Sharing::StoredReplaced => {
-            "\nThe site also stores something with this passkey, in the place of what it stored \
-             before."
-        }
-    });
+    let lines = shares.iter().map(|&it| format!("\n{}", sharing_words(it)));
     lines.collect()
 }
 

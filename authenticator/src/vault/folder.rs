@@ -62,7 +62,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`VaultError::Io`] if the folder cannot be listed.
+    /// [`VaultError::Io`] if a folder cannot be listed. A file in the place of one is named as damaged.
     pub fn refresh(&mut self) -> Result<(), VaultError> {
         for kind in Kind::ALL {
             let folder = self.folder.join(kind.folder());
@@ -76,8 +76,15 @@ impl Vault {
             let entries = match fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Somebody put it there, and what is elsewhere in the vault is well.
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    self.damaged
+                        .insert(folder, "it stands in the place of a folder of the vault");
+                    continue;
+                }
                 Err(error) => return Err(at(&folder)(error)),
             };
+            self.damaged.remove(&folder);
             for entry in entries {
                 let path = entry.map_err(at(&folder))?.path();
                 if !is_hidden(&path) {

@@ -370,6 +370,12 @@ impl Vault {
             .filter(|passkey| passkey.deleted_at.is_none())
     }
 
+    /// Returns all passkeys that are not deleted, also those that were replaced.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Passkey> {
+        let passkeys = self.passkeys.values().map(|(passkey, _)| passkey);
+        passkeys.filter(|passkey| passkey.deleted_at.is_none())
+    }
+
     /// Returns a passkey in whatever state it is.
     pub(crate) fn any(&self, id: &CredentialId) -> Option<&Passkey> {
         self.passkeys.get(id).map(|(passkey, _)| passkey)

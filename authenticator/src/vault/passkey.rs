@@ -13,6 +13,9 @@ use handfast_proto::extension::prf::Seeds;
 use handfast_proto::ids::{CredentialId, RpId, UserHandle};
 use zeroize::Zeroizing;
 
+/// How long a passkey answers that another has replaced, in seconds: 30 days.
+const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
+
 /// A passkey. Times are whole seconds since 1970.
 pub struct Passkey {
     /// Its name.
@@ -114,6 +117,13 @@ impl Passkey {
     /// Returns whether it can be used: neither replaced nor deleted.
     pub fn is_usable(&self) -> bool {
         self.replaced_at.is_none() && self.deleted_at.is_none()
+    }
+
+    /// Returns whether it answers at this time: it can be used, or was replaced at most 30 days ago. The
+    /// answer that told the site of the new one may have been lost.
+    pub fn answers(&self, now: u64) -> bool {
+        let is_kept = |at| now.saturating_sub(at) <= KEPT_AFTER_REPLACEMENT;
+        self.deleted_at.is_none() && self.replaced_at.is_none_or(is_kept)
     }
 
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {

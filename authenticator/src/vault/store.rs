@@ -9,9 +9,6 @@ use super::sealed::Kind;
 use super::{Passkey, Vault, VaultError};
 use crate::disk::{lock, remove};
 
-/// How long a passkey is kept that another has replaced, in seconds: 30 days.
-const KEPT_AFTER_REPLACEMENT: u64 = 30 * 24 * 60 * 60;
-
 impl Vault {
     /// Deletes the passkeys that were replaced more than 30 days ago, and returns them.
     ///
@@ -19,13 +16,9 @@ impl Vault {
     ///
     /// [`VaultError::Io`].
     pub fn bury(&mut self, now: u64) -> Result<Vec<CredentialId>, VaultError> {
-        let old = |passkey: &Passkey| {
-            let replaced = passkey.replaced_at.filter(|_| passkey.deleted_at.is_none());
-            replaced.is_some_and(|at| now.saturating_sub(at) > KEPT_AFTER_REPLACEMENT)
-        };
-        let passkeys = self.passkeys.values().map(|(passkey, _)| passkey);
-        let gone: Vec<CredentialId> = passkeys
-            .filter(|passkey| old(passkey))
+        let gone: Vec<CredentialId> = self
+            .kept()
+            .filter(|passkey| !passkey.answers(now))
             .map(|passkey| passkey.credential_id.clone())
             .collect();
         gone.iter().try_for_each(|id| self.delete(id, now))?;

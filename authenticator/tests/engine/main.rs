@@ -6,7 +6,7 @@
 )]
 
 use handfast_authenticator::device::PinCheck;
-use handfast_authenticator::engine::{Answer, Computer, printable};
+use handfast_authenticator::engine::{Answer, Computer, Conclusion, printable};
 use handfast_authenticator::group;
 use handfast_authenticator::vault::VaultDevice;
 use handfast_proto::auth_data::AuthenticatorData;
@@ -14,7 +14,9 @@ use handfast_proto::cose::CoseKey;
 use handfast_proto::ctap2::{Status, get_assertion, make_credential, split_reply};
 use handfast_proto::ids::{CredentialId, RpId};
 use handfast_proto::trust::{DeviceId, DeviceName};
+use rand_core::OsRng;
 
+mod expected;
 mod extensions;
 mod phone;
 mod requests;
@@ -114,7 +116,7 @@ fn answers_of_a_person_become_the_right_status_and_leave_nothing_behind() {
     for (answer, status) in [
         (Answer::Refused, Status::OPERATION_DENIED),
         (Answer::NoAnswer, Status::USER_ACTION_TIMEOUT),
-        (Answer::Blocked, Status::UV_BLOCKED),
+        (Answer::Blocked, Status::OPERATION_DENIED),
         (unverified, Status::OPERATION_DENIED),
     ] {
         let mut person = answering(move |_| answer);
@@ -238,14 +240,24 @@ fn names_from_outside_cannot_disturb_a_screen() {
 }
 
 #[test]
-fn a_wrong_pin_is_no_refusal() {
-    let mut phone = Phone::new(true);
-    let mut person = answering(|pin| {
-        assert_eq!(pin.check("0000"), Ok(PinCheck::Wrong(7)));
-        Answer::WrongPin
-    });
-    let status = phone.status(&create(b"ana").encode(), &mut person);
-    assert_eq!(status, Status::UV_INVALID);
+fn a_wrong_pin_is_a_refusal_to_other_devices_and_told_to_its_owner() {
+    for (computer, told) in [
+        (Computer::Unknown, Status::OPERATION_DENIED),
+        (Computer::ThisDevice, Status::UV_INVALID),
+    ] {
+        let mut phone = Phone::new(true);
+        let mut person = answering(|pin| {
+            assert_eq!(pin.check("0000"), Ok(PinCheck::Wrong(7)));
+            Answer::WrongPin
+        });
+        let mut session = phone.session(computer);
+        let request = create(b"ana").encode();
+        let authenticator = &mut phone.authenticator;
+        let reply = authenticator.handle(&mut session, &request, &mut person, &mut OsRng, 100);
+        assert_eq!(reply.bytes, [told.0]);
+        let conclusion = session.conclude();
+        assert_eq!(conclusion, Conclusion::Refused(Status::UV_INVALID));
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn client_pin_agrees_on_a_key_and_tells_the_tries_and_nothing_else() {
     });
     assert_eq!(
         phone.status(&create(b"ana").encode(), &mut wrong),
-        Status::UV_INVALID
+        Status::OPERATION_DENIED
     );
     assert_eq!(tries(&mut phone), 7);
     for (map, status) in [

@@ -20,7 +20,11 @@ pub(super) fn rejected(what: impl Into<String>) -> Failure {
 /// An authenticator's status that is not OK.
 pub(super) fn answered(status: Status) -> Failure {
     let (what, hint, code) = match status {
-        Status::OPERATION_DENIED => ("It was refused", "Nothing was signed.", code::REFUSED),
+        Status::OPERATION_DENIED => (
+            "It was refused",
+            "Nothing was signed. If nobody meant that, the phone says why.",
+            code::REFUSED,
+        ),
         Status::USER_ACTION_TIMEOUT | Status::ACTION_TIMEOUT => (
             "Nobody answered on the phone",
             "Try again, and approve on the phone.",

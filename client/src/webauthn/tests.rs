@@ -76,6 +76,7 @@ fn info() -> get_info::Response {
         transports: texts(&["internal", "hybrid", "internal"]),
         pin_uv_protocols: Vec::new(),
         max_cred_blob_length: None,
+        max_msg_size: None,
         attestation_formats: Vec::new(),
     }
 }

@@ -2,8 +2,7 @@
 
 use super::command::GET_ASSERTION;
 use super::read::{
-    Members, Reply, descriptor, descriptors, identifier_status, options, typed, unless_empty,
-    user_entity,
+    Members, Reply, descriptor, descriptors, options, parse_rp_id, typed, unless_empty, user_entity,
 };
 use super::{ResponseError, Status, UserEntity};
 use crate::cbor::{Map, Value};
@@ -40,10 +39,14 @@ impl Request {
     /// The status to answer with.
     pub fn parse(cbor: &[u8]) -> Result<Self, Status> {
         let members = Members::of_request(cbor, 0x04)?;
+        // Step 4: it is for new credentials alone.
+        if members.option(0x05, "rk")?.is_some() {
+            return Err(Status::UNSUPPORTED_OPTION);
+        }
         let rp_id = typed(members.required(0x01)?.as_text())?;
         let listed = members.optional(0x03, |value| value.as_array().map(<[Value]>::len))?;
         Ok(Self {
-            rp_id: RpId::parse(rp_id).map_err(identifier_status)?,
+            rp_id: parse_rp_id(rp_id)?,
             client_data_hash: members.client_data_hash(0x02)?,
             allow: members.credentials(0x03)?,
             has_allow_list: listed.is_some_and(|length| length > 0),

@@ -20,6 +20,8 @@ pub struct Response {
     pub aaguid: Aaguid,
     /// Its options.
     pub options: Vec<(String, bool)>,
+    /// The most bytes of a request that it takes, if it says so; else 1,024 over other transports than hybrid.
+    pub max_msg_size: Option<u64>,
     /// PIN/UV auth protocols that it speaks, the one liked most first.
     pub pin_uv_protocols: Vec<u64>,
     /// Its transports, such as `hybrid`.
@@ -49,6 +51,7 @@ impl Response {
             extensions: reply.optional(0x02, texts)?.unwrap_or_default(),
             aaguid: reply.required(0x03, |value| value.as_bytes()?.try_into().ok().map(Aaguid))?,
             options: options.unwrap_or_default(),
+            max_msg_size: reply.optional(0x05, Value::as_u64)?,
             pin_uv_protocols: reply.optional(0x06, numbers)?.unwrap_or_default(),
             transports: reply.optional(0x09, texts)?.unwrap_or_default(),
             max_cred_blob_length: reply.optional(0x0f, Value::as_u64)?,
@@ -70,6 +73,7 @@ impl Response {
             .with_some(0x02, list(&self.extensions))
             .with(0x03, self.aaguid.0)
             .with_some(0x04, (!options.is_empty()).then_some(options))
+            .with_some(0x05, self.max_msg_size)
             .with_some(0x06, (!protocols.is_empty()).then_some(protocols))
             .with_some(0x09, list(&self.transports))
             .with_some(0x0f, self.max_cred_blob_length)

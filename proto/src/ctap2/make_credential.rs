@@ -112,9 +112,14 @@ fn algorithms(value: &Value) -> Result<Vec<i64>, Status> {
     for item in typed(value.as_array())? {
         let parameters = typed(item.as_map())?;
         let kind = typed(member(parameters, "type")?.as_text())?;
-        let id = typed(member(parameters, "alg")?.as_i64())?;
-        if kind == "public-key" {
-            algorithms.push(id);
+        let id = member(parameters, "alg")?;
+        match id {
+            Value::Unsigned(_) | Value::Negative(_) if kind == "public-key" => {
+                // Larger numbers than fit are of no algorithm that is known.
+                algorithms.extend(id.as_i64());
+            }
+            _ if kind == "public-key" => return Err(Status::CBOR_UNEXPECTED_TYPE),
+            _ => {}
         }
     }
     Ok(algorithms)

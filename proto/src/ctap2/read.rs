@@ -125,9 +125,18 @@ fn optional_text(map: &Map, name: &str) -> Result<Option<String>, Status> {
         .transpose()
 }
 
+/// Reads an RP ID, which clients send as it is hashed: in small letters.
+pub(super) fn parse_rp_id(text: &str) -> Result<RpId, Status> {
+    let id = RpId::parse(text).map_err(identifier_status)?;
+    match id.as_str() == text {
+        true => Ok(id),
+        false => Err(Status::INVALID_PARAMETER),
+    }
+}
+
 pub(super) fn rp_entity(value: &Value) -> Result<RpEntity, Status> {
     let map = typed(value.as_map())?;
-    let id = RpId::parse(typed(member(map, "id")?.as_text())?).map_err(identifier_status)?;
+    let id = parse_rp_id(typed(member(map, "id")?.as_text())?)?;
     Ok(RpEntity {
         id,
         name: optional_text(map, "name")?,

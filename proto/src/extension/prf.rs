@@ -79,6 +79,15 @@ impl Request {
         self.eval.as_ref()
     }
 
+    /// Returns the request without the salts that are for one credential each.
+    #[must_use]
+    pub fn for_any(self) -> Self {
+        Self {
+            by_credential: Vec::new(),
+            ..self
+        }
+    }
+
     /// Returns the salts for a credential: its own, if there are any.
     pub fn salts(&self, id: &CredentialId) -> Option<&Salts> {
         let mut own = self.by_credential.iter().filter(|(of, _)| of == id);

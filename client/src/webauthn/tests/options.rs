@@ -18,6 +18,7 @@ fn phone(options: &[(&str, bool)], extensions: &[&str]) -> get_info::Response {
         transports: Vec::new(),
         pin_uv_protocols: Vec::new(),
         max_cred_blob_length: None,
+        max_msg_size: None,
         attestation_formats: Vec::new(),
     }
 }

@@ -39,6 +39,13 @@ impl Memory {
                 assert!(!matches!(conclusion, Conclusion::Refused(_)));
             }
             Some((_, Status::OK)) => assert_eq!(*conclusion, Conclusion::Done),
+            Some((_, Status::OPERATION_DENIED)) => {
+                let Conclusion::Refused(why) = conclusion else {
+                    panic!("{conclusion:?} of a refusal");
+                };
+                let told = [Status::OPERATION_DENIED, Status::UV_BLOCKED, Status::UV_INVALID];
+                assert!(told.contains(why), "the owner learns more of it");
+            }
             Some((_, status)) => assert_eq!(*conclusion, Conclusion::Refused(status)),
             None => assert_eq!(*conclusion, Conclusion::Nothing { note: None }),
         }
@@ -143,6 +150,10 @@ impl Exchange<'_> {
 
     fn is_test_tool(&self) -> bool {
         self.contact.computer() == Computer::TestTool
+    }
+
+    fn is_this_device(&self) -> bool {
+        self.contact.computer() == Computer::ThisDevice
     }
 
     fn check_info(&self, status: Status, cbor: &[u8]) {

@@ -57,10 +57,17 @@ impl Outputs<'_> {
         let wants_secrets = self.inputs.text(hmac_secret::NAME).is_some();
         self.check_covered(hmac_secret::NAME, wants_secrets);
         let prf = prf::Request::parse(self.inputs);
+        let prf = prf.map(|prf| match request.has_allow_list {
+            true => prf,
+            false => prf.for_any(),
+        });
         self.check_results(prf.is_some_and(|prf| prf.salts(&passkey.id).is_some()));
         let wants_blob = cred_blob::requested(self.inputs);
         let left = wants_blob.then(|| passkey.cred_blob.as_slice().into());
         assert_eq!(self.signed(cred_blob::NAME), left.as_ref());
+        if wants_blob {
+            self.assert_told(Sharing::StoredRead);
+        }
         self.check_stored(passkey, request);
     }
 
