@@ -232,7 +232,9 @@ fn rejection(answer: &Value) -> Option<String> {
         Some(words.chars().take(LONGEST_WORDS).collect::<String>())
     };
     match (words("why"), words("rule")) {
-        (Some(why), Some(rule)) => Some(format!("{why} ({rule})")),
-        (why, rule) => why.or(rule),
+        // That a request was not as it should be is no rule of the ceremony.
+        (Some(why), Some(rule)) if rule != "Request" => Some(format!("{why} ({rule})")),
+        (Some(why), _) => Some(why),
+        (None, rule) => rule,
     }
 }

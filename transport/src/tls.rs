@@ -8,6 +8,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use thiserror::Error;
+use tracing::info;
 
 /// Why the trust anchors cannot be used.
 #[derive(Debug, Error)]
@@ -102,11 +103,18 @@ fn distrust(fault: &CertificateError) -> &'static str {
             "it is not valid yet; is the clock right?"
         }
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name",
+        // By the name of its issuer another is known here.
+        Fault::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "whom this system knows by its issuer's name did not sign it"
+        }
         Fault::UnknownIssuer => "nobody here knows who issued it",
         Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } | Fault::Other(_) => {
             "it is not one that a server may have"
         }
-        _ => "it is not valid",
+        other => {
+            info!("the certificate: {other:?}");
+            "it is not valid"
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn refused(status: Status) -> Failure {
     let (what, hint, code) = match status {
         Status::OPERATION_DENIED => (
             "You refused; the computer was told so",
-            "Nothing was signed.",
+            "Nothing was signed, and nothing changed.",
             code::REFUSED,
         ),
         Status::USER_ACTION_TIMEOUT => (
@@ -49,6 +49,11 @@ pub(super) fn refused(status: Status) -> Failure {
         Status::UV_BLOCKED => (
             "The PIN is blocked",
             "Type the pass phrase when it is asked for, or set a new PIN with: handfast-authenticator pin",
+            code::FAILURE,
+        ),
+        Status::OTHER => (
+            "The request could not be answered",
+            "What was wrong is said above.",
             code::FAILURE,
         ),
         status => return Failure::new(format!("The request could not be answered: {status}")),

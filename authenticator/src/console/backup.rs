@@ -30,6 +30,16 @@ pub fn back_up(
         return Err(VaultError::FileExists(file.to_owned()).into());
     }
     apart(home, file)?;
+    // A stick that is not there should not be made.
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(
+            Failure::usage(format!("{}: there is no such folder", folder.display()))
+                .with_hint("Make it first, or give another; nothing was written."),
+        );
+    }
     let vault = open_vault(home, secrets)?;
     let own = match own_passphrase {
         true => Some(another_passphrase(secrets)?),

@@ -73,7 +73,7 @@ impl Failure {
         // Others' words may be a sentence already, and an address or a file's name has no capital.
         let what = self.what.trim_end_matches('.');
         let word = what.split(' ').next().unwrap_or_default();
-        if word.contains(['/', '.']) {
+        if word.contains(['/', '.']) || word.ends_with(':') {
             return format!("{what}.");
         }
         let mut letters = what.chars();

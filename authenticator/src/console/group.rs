@@ -1,6 +1,7 @@
 use handfast_proto::trust::Method;
 use serde_json::{Value, json};
 
+use super::clock::day;
 use crate::engine::printable;
 use crate::group::Status;
 
@@ -22,7 +23,8 @@ pub fn group_words(status: &Status, none: &str) -> String {
         };
         let this = if member.is_this { " (this device)" } else { "" };
         let name = printable(member.name.as_str());
-        words.push_str(&format!("\n  {name}{this}: {how}"));
+        let since = day(member.since);
+        words.push_str(&format!("\n  {name}{this}: {how}, {since}"));
     }
     words
 }

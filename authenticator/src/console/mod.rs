@@ -37,7 +37,9 @@ pub use setup::{default_air, home, init, introducer, join};
 pub use silence::Silence;
 pub use site::{Doubt, SiteName, steady};
 pub use unlock::{UnlockState, UnlockWith, open, unlock_state, unlock_with};
-pub use words::{Width, columns, forget_typed, left_out, print, put_question, sharing_words, tell};
+pub use words::{
+    Width, columns, forget_typed, left_out, print, put_question, rows, sharing_words, tell,
+};
 
 /// What is said with the pass phrase that is proposed for a new vault.
 pub const PROPOSAL: &str = "\

@@ -63,7 +63,7 @@ pub fn init(
 ) -> Result<Authenticator, Failure> {
     let name = device_name(name)?;
     if DeviceStore::exists(&home.device) {
-        return Err(DeviceError::Exists(home.device.clone()).into());
+        return Err(already(home)?);
     }
     if Vault::exists(&home.vault) {
         return Err(VaultError::Exists(home.vault.clone()).into());
@@ -94,12 +94,18 @@ pub fn join(
         return Err(VaultError::Missing(home.vault.clone()).into());
     }
     if DeviceStore::exists(&home.device) {
-        return Err(DeviceError::Exists(home.device.clone()).into());
+        return Err(already(home)?);
     }
     let machine = MachineId::of_this_machine()?;
     let vault = open_vault(home, secrets)?;
     let pin = new_pin(secrets)?;
     set_up(home, vault, &machine, name, pin)
+}
+
+/// Why nothing is set up where something is: it is there already, unless it is of no use.
+fn already(home: &Home) -> Result<Failure, Failure> {
+    DeviceStore::look(&home.device, &MachineId::of_this_machine()?)?;
+    Ok(DeviceError::Exists(home.device.clone()).into())
 }
 
 fn set_up(

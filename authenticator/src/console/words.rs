@@ -83,6 +83,12 @@ fn wrap_line(line: &str, columns: usize) -> String {
     textwrap::fill(words, options) + end
 }
 
+/// Returns how many lines a terminal shows, if it is one and says so.
+pub fn rows(output: impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(output).ok()?;
+    (size.ws_row > 0).then(|| usize::from(size.ws_row))
+}
+
 /// Says what a site gets beyond a signature, or does.
 pub fn sharing_words(sharing: Sharing) -> &'static str {
     match sharing {

@@ -54,10 +54,14 @@ impl Binding {
     fn new(salt: [u8; 32], vault: &Vault, machine: &MachineId) -> Self {
         Self {
             salt,
-            machine: tag(&salt, &machine.0, b"handfast-device-machine/v1"),
+            machine: machine_tag(&salt, machine),
             vault: tag(&salt, &vault.id().0, b"handfast-device-vault/v1"),
             revision: Some(vault.revision()),
         }
+    }
+
+    fn is_of(&self, machine: &MachineId) -> bool {
+        machine_tag(&self.salt, machine).ct_eq(&self.machine).into()
     }
 
     fn seen(&self) -> u64 {
@@ -73,6 +77,10 @@ impl Binding {
             .with(5, self.vault)
             .with_some(8, self.revision)
     }
+}
+
+fn machine_tag(salt: &[u8; 32], machine: &MachineId) -> [u8; 16] {
+    tag(salt, &machine.0, b"handfast-device-machine/v1")
 }
 
 fn tag(salt: &[u8; 32], name: &[u8], purpose: &[u8]) -> [u8; 16] {
@@ -116,6 +124,15 @@ impl StoreFile {
         Some(outer.binding.seen())
     }
 
+    pub(super) fn look(folder: &Path, machine: &MachineId) -> Result<(), DeviceError> {
+        let path = folder.join(NAME);
+        let outer = Outer::read(&path)?;
+        match outer.binding.is_of(machine) {
+            true => Ok(()),
+            false => Err(DeviceError::OtherMachine(path)),
+        }
+    }
+
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
@@ -151,7 +168,7 @@ impl StoreFile {
         if !bool::from(ours.vault.ct_eq(&outer.binding.vault)) {
             return Err(DeviceError::OtherVault(path));
         }
-        if !bool::from(ours.machine.ct_eq(&outer.binding.machine)) {
+        if !outer.binding.is_of(machine) {
             return Err(DeviceError::OtherMachine(path));
         }
         if outer.binding.seen() > ours.seen() {

@@ -27,11 +27,10 @@ const LONGEST: u64 = 4 * 1024;
 ///
 /// # Errors
 ///
-/// [`DeviceError::Damaged`], [`DeviceError::Io`], [`DeviceError::NewerFormat`], and
-/// [`DeviceError::OtherMachine`] for one that was copied here.
+/// [`DeviceError::Introducer`], [`DeviceError::Io`] and [`DeviceError::NewerFormat`].
 pub fn introducer(folder: &Path, machine: &MachineId) -> Result<Option<Introducer>, DeviceError> {
     let path = folder.join(NAME);
-    let damaged = || DeviceError::Damaged(path.clone());
+    let damaged = || DeviceError::Introducer(path.clone());
     let read = read_ours(&path, LONGEST, KIND, FORMAT).map_err(|unusable| match unusable {
         Unusable::Damaged => damaged(),
         Unusable::Io(error) => at(&path)(error),
@@ -42,7 +41,7 @@ pub fn introducer(folder: &Path, machine: &MachineId) -> Result<Option<Introduce
     };
     let sealed = Sealed::parse(&map).ok_or_else(damaged)?;
     let content = sealed.open(machine);
-    let content = content.ok_or_else(|| DeviceError::OtherMachine(path.clone()))?;
+    let content = content.ok_or_else(damaged)?;
     Introducer::parse(&content).map(Some).ok_or_else(damaged)
 }
 
@@ -74,7 +73,7 @@ impl DeviceStore {
         let sealed = made
             .to_map()
             .and_then(|map| Sealed::seal(&map, machine, rng));
-        let sealed = sealed.ok_or_else(|| DeviceError::Damaged(path.clone()))?;
+        let sealed = sealed.ok_or_else(|| DeviceError::Introducer(path.clone()))?;
         write_atomically(&path, &sealed.file()).map_err(at(&path))
     }
 }

@@ -54,6 +54,9 @@ pub enum DeviceError {
         /// Why.
         source: io::Error,
     },
+    /// What introduces this computer is damaged, or was copied here.
+    #[error("the file {} is damaged, or was made on another machine", .0.display())]
+    Introducer(PathBuf),
     /// A device key cannot be read or written.
     #[error("a device key is not valid")]
     Key(#[from] IdentityError),
@@ -245,6 +248,17 @@ impl DeviceStore {
     #[cfg(feature = "console")]
     pub(crate) fn seen_revision(folder: &Path) -> Option<u64> {
         StoreFile::seen_revision(folder)
+    }
+
+    /// Looks whether the device store in a folder is one of this machine's, as far as that can be seen without
+    /// opening it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Damaged`], [`DeviceError::Missing`], [`DeviceError::NewerFormat`],
+    /// [`DeviceError::OtherMachine`] and [`DeviceError::Io`].
+    pub fn look(folder: &Path, machine: &MachineId) -> Result<(), DeviceError> {
+        StoreFile::look(folder, machine)
     }
 
     /// Returns whether there is a device store in a folder.

@@ -36,25 +36,33 @@ fn of_introduced(introduced: &Introduced) -> String {
     match introduced.standing {
         Standing::Linked { since, simulated } => {
             let by = match simulated {
-                true => ", by a SIMULATED radio, which proves nothing",
+                true => ", over a SIMULATED radio: nothing proved that it was near",
                 false => "",
             };
             let outdated = match introduced.outdated {
-                true => {
-                    format!(" It has NOT opened your vault since that has its new key: {CAREFUL}")
-                }
+                true => format!(
+                    " It has NOT OPENED your vault since you gave that a new key, as it should once (there: handfast \
+                     vault status): {CAREFUL}"
+                ),
                 false => String::new(),
             };
             let since = day(since);
             format!("Asked by {name}, linked with your devices since {since}{by}.{outdated}")
         }
-        Standing::Own => format!("Asked by this very device, or by a COPY of it: {CAREFUL}"),
+        Standing::Own => {
+            "Asked by this very device, or by a COPY of it: go on only if you asked for this here."
+                .to_owned()
+        }
         Standing::Removed => format!(
             "REFUSE, unless you know why: asked by a computer that was PUT OUT of your trust group, {name}."
         ),
         Standing::Vault { .. } => format!(
-            "Asked by a computer that is NOT LINKED with this device, as far as that has heard. It knows your \
-             vault, and {named}: {CAREFUL}"
+            "Asked by a computer that is NOT LINKED with this device, as far as that has heard. It knows {}, and \
+             {named}: {CAREFUL}",
+            match introduced.outdated {
+                true => "only an EARLIER key of your vault",
+                false => "your vault",
+            }
         ),
     }
 }
@@ -78,9 +86,9 @@ pub(super) fn tell(computer: &Computer, event: &mut Value) {
         return;
     };
     let (since, simulated) = match introduced.standing {
-        Standing::Linked { since, simulated } => (Some(since), simulated),
-        Standing::Vault { since } => (since, false),
-        Standing::Own | Standing::Removed => (None, false),
+        Standing::Linked { since, simulated } => (Some(since), Some(simulated)),
+        Standing::Vault { since } => (since, None),
+        Standing::Own | Standing::Removed => (None, None),
     };
     event["computer_name"] = introduced.name.as_deref().into();
     event["computer_since"] = since.into();
@@ -142,9 +150,14 @@ mod tests {
             outdated: true,
             ..linked
         };
+        let earlier = Introduced {
+            outdated: true,
+            ..introduced("laptop", IN_VAULT)
+        };
         for (introduced, warning) in [
-            (outdated, "NOT opened your vault"),
-            (introduced("laptop", simulated), "proves nothing"),
+            (outdated, "NOT OPENED your vault"),
+            (earlier, "only an EARLIER key"),
+            (introduced("laptop", simulated), "nothing proved"),
             (introduced("laptop", Standing::Own), "a COPY of it"),
             (introduced("laptop", Standing::Removed), "PUT OUT"),
             (introduced("laptop", IN_VAULT), "NOT LINKED"),
@@ -189,7 +202,7 @@ mod tests {
         ] {
             let expected = json!({
                 "computer": kind, "computer_name": "laptop", "computer_since": since,
-                "computer_simulated": false, "computer_outdated": false,
+                "computer_simulated": (standing == LINKED).then_some(false), "computer_outdated": false,
             });
             assert_eq!(
                 told(&Computer::Introduced(introduced("laptop", standing))),

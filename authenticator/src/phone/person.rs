@@ -133,8 +133,7 @@ impl Asking {
                 Prompt::Select => "Use this one? [y/N] ",
                 _ => "Approve? [y/N] ",
             };
-            self.ask_for(question);
-            let typed = self.line(input)?;
+            let typed = self.word(question, input)?;
             let is_told = typed.is_empty() && matches!(prompt, Prompt::NoPasskey { .. });
             if !is_told && !is_yes(&typed) {
                 return Ok(Answer::Refused);
@@ -147,6 +146,22 @@ impl Asking {
             });
         }
         self.verify(account, pin, input)
+    }
+
+    /// Asks for yes, no or nothing, until it is one of these: a PIN that is typed too early is no refusal.
+    fn word(&self, question: &str, input: &mut Input) -> Result<String, Typed> {
+        loop {
+            self.ask_for(question);
+            let typed = self.line(input)?;
+            let is_no = matches!(typed.to_ascii_lowercase().as_str(), "" | "n" | "no");
+            if is_no || is_yes(&typed) {
+                return Ok(typed);
+            }
+            self.voice.say(
+                "That is neither y nor n.",
+                json!({"event": "neither-yes-nor-no"}),
+            );
+        }
     }
 
     fn choose(&self, accounts: &[Account], input: &mut Input) -> Result<Option<usize>, Typed> {

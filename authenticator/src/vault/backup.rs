@@ -40,9 +40,10 @@ pub struct BackupOptions<'a> {
 pub struct Restored {
     /// When the backup was made, seconds since 1970.
     pub made_at: u64,
-    /// How many passkeys came that the vault did not know.
+    /// How many passkeys came that the vault did not know; those that were deleted or replaced when the
+    /// backup was made come too, and are not counted.
     pub new: usize,
-    /// How many passkeys the vault knew already.
+    /// How many passkeys the vault knew already, but for those that are deleted or replaced on both sides.
     pub known: usize,
     /// How many of those are deleted or replaced in the vault, and stay so.
     pub ended: usize,
@@ -166,11 +167,11 @@ impl Vault {
             };
             match self.any(&passkey.credential_id) {
                 None => {
+                    restored.new += usize::from(passkey.is_usable());
                     self.add(passkey)?;
-                    restored.new += 1;
                 }
                 Some(known) => {
-                    restored.known += 1;
+                    restored.known += usize::from(known.is_usable() || passkey.is_usable());
                     restored.ended += usize::from(!known.is_usable() && passkey.is_usable());
                     self.merge(passkey)?;
                 }

@@ -1,6 +1,6 @@
 //! `create`, `get`, `register`, `sign-in`.
 
-use std::io::{Read, stdin};
+use std::io::{Read, stderr, stdin};
 use std::path::PathBuf;
 
 use handfast_authenticator::console::{self, Failure};
@@ -159,8 +159,22 @@ fn show_qr(
             false => "Scan this code with your phone, with Bluetooth on at both.",
         };
         voice.say(words, &Value::Null);
+        tell_if_cut_off(&symbol, hybrid, voice);
     }
     Ok(picture)
+}
+
+/// Half a code is none.
+fn tell_if_cut_off(symbol: &Symbol, hybrid: &Hybrid, voice: Voice) {
+    // The words below it, and the line where the cursor stands.
+    let below = 3 + usize::from(hybrid.qr_url);
+    let needed = symbol.to_terminal().lines().count() + below;
+    if let Some(rows) = console::rows(stderr()).filter(|rows| *rows < needed) {
+        let words = format!(
+            "This window has {rows} lines, and the code needs {needed}: make it higher, or give --qr-file PNG."
+        );
+        voice.say(&words, &Value::Null);
+    }
 }
 
 /// Where the passkey is, and how it is reached.

@@ -69,7 +69,10 @@ pub(super) fn answered(status: Status) -> Failure {
 pub(super) fn not_joined(error: JoinError) -> Failure {
     match error {
         JoinError::Refused(Status::OTHER) => Failure::new("The phone did not accept this computer")
-            .with_hint("Both must be in the same vault; the phone says what was wrong."),
+            .with_hint(
+                "The phone says what was wrong. Both must have the same vault: if that got a new key, bring its newest \
+                 folder here and open it once, with: handfast vault status",
+            ),
         JoinError::Refused(status) => answered(status),
         error => Failure::new(error.to_string()).with_hint("Nothing was changed; try again."),
     }

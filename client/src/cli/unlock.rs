@@ -86,16 +86,20 @@ pub(super) fn join(
     tell_set_up(&joined, voice)
 }
 
+fn passkeys_in_words(count: usize) -> String {
+    match count {
+        1 => "1 passkey".to_owned(),
+        count => format!("{count} passkeys"),
+    }
+}
+
 fn tell_set_up(authenticator: &Authenticator, voice: Voice) -> Result<(), Failure> {
     if !authenticator.device.has_pin() {
         voice.say(console::NO_PIN, &json!({"event": "no-pin"}));
     }
     let vault = authenticator.vault.folder().display();
     let count = authenticator.vault.passkeys().count();
-    let passkeys = match count {
-        1 => "1 passkey".to_owned(),
-        count => format!("{count} passkeys"),
-    };
+    let passkeys = passkeys_in_words(count);
     voice.result(
         &format!(
             "This computer is in the vault {vault} with {passkeys}. It is in no trust group with \
@@ -136,8 +140,9 @@ pub(super) fn vault_status(vault: Option<PathBuf>, voice: Voice) -> Result<(), F
         .collect();
     let count = vault.passkeys().count();
     let mut words = format!(
-        "Vault {}\n  {count} passkeys\n  devices: {}",
+        "Vault {}\n  {}\n  devices: {}",
         vault.folder().display(),
+        passkeys_in_words(count),
         devices.join(", ")
     );
     for (path, why) in &damaged {

@@ -24,6 +24,8 @@ impl Voice {
         match self {
             Self::Words if words.is_empty() => {}
             Self::Words => console::tell(words),
+            // For a person alone.
+            Self::Json if event.is_null() => {}
             // Who closed our output does not want to hear it.
             Self::Json => drop(writeln!(stderr(), "{event}")),
         }

@@ -31,8 +31,11 @@ pub(super) fn read(
         false => File::open(path).and_then(read_bounded),
     };
     let bytes = bytes.map_err(|error| {
-        Failure::new(format!("{} cannot be read: {error}", shown(path)))
-            .with_hint("Give the path of a document that another program exported.")
+        Failure::new(format!(
+            "the document {} cannot be read: {error}",
+            shown(path)
+        ))
+        .with_hint("Give the path of a document that another program exported.")
     })?;
     let bytes = bytes.ok_or_else(|| unusable(path, &DocumentError::TooLarge))?;
     let unusable = |error: OpenError| unusable(path, &error);

@@ -200,6 +200,10 @@ pub(super) fn rename(
     user_name: Option<&str>,
     display_name: Option<&str>,
 ) -> Result<(), Failure> {
+    if user_name == Some("") {
+        return Err(Failure::usage("an account needs a name")
+            .with_hint("Give one with --name; nothing was changed."));
+    }
     let id = only(vault, which)?.credential_id.clone();
     vault.rename(&id, user_name, display_name, unix_time())?;
     tell("The passkey has its new name. The site is not told of it.");

@@ -93,8 +93,11 @@ pub(super) fn clock() -> Finding {
 pub(super) fn introduction(home: &Home) -> Finding {
     const CHECK: &str = "introduction";
     match introducer(home) {
-        Ok(Some(_)) => Finding::good(CHECK, "your phones are told that it is this computer"),
-        Ok(None) => Finding::unneeded(CHECK, "there is nothing to tell a phone by"),
+        Ok(Some(_)) => Finding::good(CHECK, "phones of your vault are told which computer asks"),
+        Ok(None) => Finding::unneeded(
+            CHECK,
+            "no phone is told which computer asks, without a vault",
+        ),
         Err(failure) => Finding::bad(CHECK, failure),
     }
 }
@@ -112,8 +115,12 @@ pub(super) fn vault(home: &Home) -> Vec<Finding> {
         (true, false, Ok(())) => Finding::unneeded("vault", "this device is not set up in it"),
         (false, _, _) => Finding::unneeded("vault", "none here"),
     });
-    if device && let Err(error) = MachineId::of_this_machine() {
-        findings.push(Finding::bad("machine", error));
+    if device {
+        let looked = MachineId::of_this_machine()
+            .and_then(|machine| DeviceStore::look(&home.device, &machine));
+        if let Err(error) = looked {
+            findings.push(Finding::bad("device store", error));
+        }
     }
     if vault && device {
         findings.push(passphrase(home));

@@ -33,7 +33,9 @@ pub enum JoinError {
     #[error("one side's radio is simulated and the other's is not")]
     Method,
     /// The member tag is not of this vault.
-    #[error("the other device is not in this vault")]
+    #[error(
+        "the other device is not in this vault, or has not opened it since it has its present key"
+    )]
     NotInVault,
     /// The device's name is not that of its key.
     #[error("the other device's name does not fit its key")]
