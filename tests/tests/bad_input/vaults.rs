@@ -190,6 +190,39 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
+fn a_torn_device_store_is_named_by_whoever_looks_at_it() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    let join = words(&["vault", "join"]);
+    let doctor = words(&["doctor", "--json", "--listen", "0", "--radio", "simulated"]);
+    let is_ready = run(&stage, Program::Desktop, &home, &join, "");
+    told(&is_ready, 1, "It is ready");
+    let store = home.device().join("device.handfast");
+    let whole = fs::read(&store).unwrap();
+    fs::write(&store, &whole[..100]).unwrap();
+    let torn = run(&stage, Program::Desktop, &home, &join, "");
+    told(&torn, 1, "is damaged");
+    let torn = run(&stage, Program::Desktop, &home, &doctor, "");
+    assert_eq!(torn.code, 1, "{}", torn.out);
+    assert!(torn.out.contains("is damaged"), "{}", torn.out);
+}
+
+#[test]
+fn a_backup_is_not_written_into_a_folder_that_is_not_there() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    let stick = stage.folder().join("stick");
+    let backup = stick.join("vault.backup").display().to_string();
+    let arguments = words(&["vault", "backup", &backup]);
+    let refused = run(&stage, Program::Phone, &home, &arguments, "");
+    told(&refused, 2, "no such folder");
+    assert!(!stick.exists());
+    fs::create_dir(&stick).unwrap();
+    let made = run(&stage, Program::Phone, &home, &arguments, "");
+    assert_eq!(made.code, 0, "{}", made.err);
+}
+
+#[test]
 fn a_device_store_from_another_machine_is_refused_and_kept() {
     let stage = stage();
     let home = phone(&stage, "phone");

@@ -54,6 +54,20 @@ fn a_number_that_is_not_confirmed_links_nothing() {
 }
 
 #[test]
+fn a_pin_that_is_typed_too_early_is_no_refusal() {
+    let stage = stage();
+    let (mut phone, mut desktop) = number_shown(&stage, &[]);
+    desktop.say("y").unwrap();
+    let prompt = phone.event("prompt").unwrap();
+    assert_eq!(prompt["kind"], "join");
+    phone.say(PIN).unwrap();
+    phone.event("neither-yes-nor-no").unwrap();
+    phone.say("n").unwrap();
+    let finished = desktop.finish(PATIENCE).unwrap();
+    assert_eq!(finished.code, 3, "{}", finished.err);
+}
+
+#[test]
 fn a_phone_that_leaves_while_the_number_is_shown_is_noticed_at_once() {
     let stage = stage();
     let (mut phone, desktop) = number_shown(&stage, &[]);

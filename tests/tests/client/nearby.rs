@@ -174,3 +174,26 @@ fn a_phone_that_has_no_passkey_for_the_site_is_told_and_the_picture_goes() {
     assert!(last["message"].as_str().unwrap().contains("no passkey"));
     assert!(!picture.exists(), "the code is of no more use");
 }
+
+#[test]
+fn that_there_is_no_passkey_is_told_when_the_phones_owner_says_so() {
+    let stage = stage();
+    let home = phone(&stage, "phone");
+    let computer = stage.home("computer", PASSPHRASE, PIN).unwrap();
+    let mut phone = start(&stage, Program::Phone, &home, &["run", "--json"]);
+    phone.event("ready").unwrap();
+    for (answer, code, word) in [("", 1, "There is no passkey"), ("n", 3, "refused")] {
+        let arguments = ["get", "--origin", ORIGIN, "--qr-url", "--json"];
+        let mut desktop = start(&stage, Program::Desktop, &computer, &arguments);
+        desktop.say(GET).unwrap();
+        desktop.close_input();
+        let url = desktop.event("qr").unwrap();
+        phone.say(url["url"].as_str().unwrap()).unwrap();
+        let prompt = phone.event("prompt").unwrap();
+        assert_eq!(prompt["kind"], "no-passkey");
+        desktop.event("waiting-for-approval").unwrap();
+        phone.say(answer).unwrap();
+        told(&desktop.finish(PATIENCE).unwrap(), code, word);
+        phone.event("error").unwrap();
+    }
+}
