@@ -57,7 +57,7 @@ pub(super) fn step(step: Step) -> io::Result<()> {
         match plug.cut {
             Some((_, Cut::NoLinks)) if step == Step::Link => Err(rustix::io::Errno::PERM.into()),
             Some((cut, Cut::Off)) if at >= cut => Err(io::Error::other("the power is off")),
-            Some((cut, Cut::Once)) if at == cut => Err(io::Error::other("the disk is full")),
+            Some((cut, Cut::Once)) if at == cut => Err(rustix::io::Errno::NOSPC.into()),
             _ => Ok(()),
         }
     })

@@ -221,7 +221,7 @@ mod tests {
         Authenticator { vault, device }
     }
 
-    fn request() -> Vec<u8> {
+    fn request(extensions: Map) -> Vec<u8> {
         make_credential::Request {
             client_data_hash: ClientDataHash([1; 32]),
             rp: RpEntity {
@@ -235,9 +235,7 @@ mod tests {
             },
             algorithms: vec![Algorithm::Es256.id()],
             exclude: Vec::new(),
-            extensions: Map::new()
-                .with("cmtgKey", true)
-                .with("devicePubKey", Map::new()),
+            extensions,
             resident_key: Some(true),
             user_presence: None,
             user_verification: None,
@@ -250,12 +248,20 @@ mod tests {
     }
 
     fn make(phone: &mut Authenticator) -> Status {
+        let extensions = Map::new()
+            .with("cmtgKey", true)
+            .with("devicePubKey", Map::new());
+        make_with(phone, extensions)
+    }
+
+    fn make_with(phone: &mut Authenticator, extensions: Map) -> Status {
         let mut session = phone.session(Context {
             computer: Computer::Unknown,
             method: None,
             handshake_hash: None,
         });
-        let reply = phone.handle(&mut session, &request(), &mut Willing, &mut OsRng, 100);
+        let request = request(extensions);
+        let reply = phone.handle(&mut session, &request, &mut Willing, &mut OsRng, 100);
         Status(reply.bytes[0])
     }
 
@@ -297,5 +303,24 @@ mod tests {
             done = at;
         }
         assert!(done > 10, "{done} steps");
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_a_passkey_the_site_is_told_so() {
+        let mut refused = 0;
+        for at in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let mut phone = phone(folder.path());
+            // Without a key of the trust group, the passkey is all that is stored.
+            let (status, reached) = with_cut(at, Cut::Once, || make_with(&mut phone, Map::new()));
+            if !reached {
+                assert_eq!(status, Status::OK);
+                break;
+            }
+            assert_eq!(status, Status::KEY_STORE_FULL, "step {at}");
+            assert_eq!(phone.vault.passkeys().count(), 0, "step {at}");
+            refused += 1;
+        }
+        assert!(refused > 4, "{refused} steps");
     }
 }

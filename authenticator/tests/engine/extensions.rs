@@ -1,17 +1,16 @@
 //! What passkeys keep for sites and make for them: `prf`, `hmac-secret`, `credProtect`, `credBlob`,
 //! `largeBlob`.
 
-use handfast_authenticator::engine::{Computer, Session};
+use handfast_authenticator::engine::Computer;
 use handfast_authenticator::passphrase::Passphrase;
 use handfast_authenticator::vault::Vault;
 use handfast_proto::auth_data::AuthenticatorData;
-use handfast_proto::cbor::{self, Map, Value};
-use handfast_proto::ctap2::{Status, client_pin, get_assertion, make_credential, split_reply};
+use handfast_proto::cbor::{Map, Value};
+use handfast_proto::ctap2::{Status, get_assertion, make_credential, split_reply};
 use handfast_proto::ids::CredentialId;
-use handfast_proto::pin_uv::{KeyAgreement, SharedSecret};
-use rand_core::OsRng;
 
-use crate::phone::{Phone, Scripted, approving, create, get, id, unverified};
+use crate::client::Client;
+use crate::phone::{Phone, approving, create, get, id, unverified};
 
 /// A request's extensions with salts of these bytes.
 fn salted(prf: Map) -> Map {
@@ -99,63 +98,6 @@ fn secrets_are_only_for_who_verified_himself_and_only_if_they_are_asked_for() {
     let got = phone.get_with(&[], eval(), &mut person);
     assert!(first_result(&got.unsigned_extensions).is_some());
     assert!(person.asked[0].contains("[Secret]"), "{:?}", person.asked);
-}
-
-/// A client's side of `hmac-secret`, in a session of its own.
-struct Client {
-    session: Session,
-    public: Map,
-    secret: SharedSecret,
-}
-
-impl Client {
-    fn new(phone: &mut Phone) -> Self {
-        let mut session = phone.session(Computer::Unknown);
-        let ask = client_pin::Request::KeyAgreement.encode();
-        let reply = phone.ask_in(&mut session, &ask, &mut approving());
-        let reply = cbor::decode(split_reply(&reply).unwrap()).unwrap();
-        let theirs = reply.as_map().unwrap().int(1).unwrap().as_map().unwrap();
-        let ours = KeyAgreement::generate(&mut OsRng);
-        Self {
-            session,
-            public: ours.public_key(),
-            secret: ours.agree(theirs).unwrap(),
-        }
-    }
-
-    fn input(&self, salts: &[[u8; 16]]) -> Map {
-        let covered = self.secret.encrypt(salts, &mut OsRng);
-        let tag = self.secret.authenticate(&covered);
-        Map::new()
-            .with(1, self.public.clone())
-            .with(2, covered)
-            .with(3, tag)
-            .with(4, 2)
-    }
-
-    fn get(
-        &mut self,
-        phone: &mut Phone,
-        input: Map,
-        person: &mut Scripted,
-    ) -> Result<Vec<u8>, Status> {
-        let request = get_assertion::Request {
-            extensions: Map::new().with("hmac-secret", input),
-            user_verification: None,
-            ..get(&[])
-        };
-        let reply = phone.ask_in(&mut self.session, &request.encode(), person);
-        let response = get_assertion::Response::parse(split_reply(&reply)?).unwrap();
-        assert!(response.unsigned_extensions.is_empty());
-        Ok(self.uncovered(&response.auth_data, "hmac-secret"))
-    }
-
-    fn uncovered(&self, auth_data: &[u8], name: &str) -> Vec<u8> {
-        let data = AuthenticatorData::parse(auth_data).unwrap();
-        let outputs = data.extensions.unwrap();
-        let covered = outputs.text(name).unwrap().as_bytes().unwrap();
-        self.secret.decrypt(covered).unwrap().to_vec()
-    }
 }
 
 #[test]

@@ -16,10 +16,16 @@ use handfast_proto::ids::{CredentialId, RpId};
 use handfast_proto::trust::{DeviceId, DeviceName};
 use rand_core::OsRng;
 
+mod client;
 mod expected;
 mod extensions;
+mod group_keys;
+mod info;
+mod lists;
+mod members;
 mod phone;
 mod requests;
+mod rules;
 
 use phone::{HASH, PIN, Phone, answering, approving, create, get, id};
 

@@ -7,7 +7,7 @@ use handfast_authenticator::engine::{
 use handfast_authenticator::passphrase::{Passphrase, Stretching};
 use handfast_authenticator::vault::{InitOptions, Vault};
 use handfast_proto::auth_data::AuthenticatorData;
-use handfast_proto::cbor::Map;
+use handfast_proto::cbor::{self, Map, Value};
 use handfast_proto::cose::CoseKey;
 use handfast_proto::ctap2::{
     RpEntity, Status, UserEntity, get_assertion, make_credential, split_reply,
@@ -219,4 +219,15 @@ pub(crate) fn unverified() -> Scripted {
         account: 0,
         verified: false,
     })
+}
+
+/// The members of a request.
+pub(crate) fn members(request: &[u8]) -> Map {
+    cbor::decode(&request[1..]).unwrap().into_map().unwrap()
+}
+
+/// The same request with another value of a member, or with one more.
+pub(crate) fn changed(request: &[u8], key: i64, value: impl Into<Value>) -> Vec<u8> {
+    let map = members(request).with(key, value);
+    [&request[..1], map.encode().as_slice()].concat()
 }

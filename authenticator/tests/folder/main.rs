@@ -9,6 +9,7 @@
 mod backup;
 mod conflicts;
 mod formats;
+mod merging;
 mod renewal;
 mod strangers;
 
