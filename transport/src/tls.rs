@@ -105,7 +105,7 @@ fn distrust(fault: &CertificateError) -> &'static str {
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "it is for another name",
         // By the name of its issuer another is known here.
         Fault::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "whom this system knows by its issuer's name did not sign it"
+            "it is signed in a way that cannot be checked here, or by another of its issuer's name"
         }
         Fault::UnknownIssuer => "nobody here knows who issued it",
         Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } | Fault::Other(_) => {

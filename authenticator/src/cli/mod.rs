@@ -450,10 +450,7 @@ async fn answer(
                 .with_hint("Nothing was signed; show a new code to try again."))
         }
         Conclusion::Refused(status) => {
-            voice.say(
-                "",
-                json!({"event": "done", "outcome": "refused", "status": status.0}),
-            );
+            voice.say("", told::refusal(status));
             Err(told::refused(status))
         }
     }

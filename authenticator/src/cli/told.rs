@@ -2,9 +2,10 @@
 
 use handfast_proto::ctap2::Status;
 use handfast_proto::hybrid::Unanswerable;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::console::{self, Failure, code};
+use crate::engine::Computer;
 use crate::phone::ServeError;
 use crate::phone::{PictureError, Voice};
 use crate::vault::Vault;
@@ -16,6 +17,17 @@ pub(super) fn tell(failure: &Failure, voice: Voice) {
         Voice::Words => console::tell(&format!("{what}\n{hint}")),
         Voice::Json => voice.say("", json!({"event": "error", "message": what, "hint": hint})),
     }
+}
+
+/// Tells a program what the computer was told, and what it was not.
+pub(super) fn refusal(status: Status) -> Value {
+    let pin = match status {
+        Status::UV_BLOCKED => Some("blocked"),
+        Status::UV_INVALID => Some("wrong"),
+        _ => None,
+    };
+    let told = Computer::Unknown.told(status);
+    json!({"event": "done", "outcome": "refused", "status": told.0, "pin": pin})
 }
 
 /// The computer got an answer that was not OK.

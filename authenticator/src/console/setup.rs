@@ -1,5 +1,6 @@
 //! Setting a device up in a vault, and unlocking it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use handfast_proto::trust::DeviceName;
@@ -169,11 +170,20 @@ pub(super) fn recorded(
     // The folder may be one that cannot be written now; all can be read as it is.
     let _ = vault.settle().and_then(|()| vault.reseal());
     let now = unix_time();
-    vault.record_device(VaultDevice {
+    let recorded = vault.record_device(VaultDevice {
         id: device.id(),
         name: device.name().clone(),
         since: now,
-    })?;
+    });
+    match recorded {
+        // A file is in the way, and is named; the entry can be left when it is gone.
+        Err(VaultError::Io { source, .. })
+            if matches!(
+                source.kind(),
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory
+            ) => {}
+        recorded => recorded?,
+    }
     group::refresh(&mut vault, &mut device, &mut OsRng)?;
     keep_introducer(&vault, &device);
     let mut authenticator = Authenticator { vault, device };

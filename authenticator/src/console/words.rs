@@ -8,6 +8,7 @@ use rustix::termios::{QueueSelector, isatty, tcflush, tcgetwinsize};
 use textwrap::{Options, WordSplitter};
 
 use crate::engine::Sharing;
+use crate::vault::IN_THE_WAY;
 
 /// What a terminal has whose width is not known.
 const USUAL: usize = 80;
@@ -42,6 +43,13 @@ impl Width {
 
     /// Says of a file of the vault that it cannot be read, and what to do.
     pub fn left_out(path: &Path, why: &str) -> String {
+        if why == IN_THE_WAY {
+            return format!(
+                "{} is in the way: {why}. Move it away; what was in the folder may lie beside it, or comes back by file \
+             sync.",
+                path.display()
+            );
+        }
         format!(
             "{} is left out: {why}. All others work; what is damaged comes back by file sync or \
          handfast-authenticator vault restore, then remove the file.",

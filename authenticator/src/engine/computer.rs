@@ -27,7 +27,7 @@ pub enum Computer {
 impl Computer {
     /// Returns what it is told where a request comes to this status: that a PIN was wrong or is blocked is
     /// its owner's business, and other devices' software knows those statuses from PIN protocols alone.
-    pub(super) fn told(&self, status: Status) -> Status {
+    pub(crate) fn told(&self, status: Status) -> Status {
         match (self, status) {
             (Self::ThisDevice, status) => status,
             (_, Status::UV_INVALID | Status::UV_BLOCKED) => Status::OPERATION_DENIED,

@@ -46,7 +46,10 @@ impl Authenticator {
             Joining::None => self.offer_group(cbor, session, turn)?,
             Joining::Offered(pending) => self.seal_group(pending, cbor, session, turn)?,
             Joining::Sealed(awaiting) => self.merge_group(awaiting, cbor, turn)?,
-            Joining::Over => return Err(Status::OTHER.into()),
+            Joining::Over => {
+                let why = "A device went on with a join that was over";
+                return Err(Refused::noted(Status::OTHER, why));
+            }
         };
         session.joining = next;
         // The trust-group messages come with their status byte.

@@ -64,8 +64,7 @@ impl Authenticator {
         let here = request
             .exclude
             .iter()
-            .filter_map(|id| self.vault.named(id))
-            .filter(|passkey| passkey.answers(turn.now));
+            .filter_map(|id| self.vault.passkey(id));
         let here = here.filter(|passkey| passkey.rp_id == *rp_id);
         let here = here.map(|passkey| !passkey.protection.allows(true, false));
         let Some(verify) = here.filter(|verify| can_verify || !verify).min() else {

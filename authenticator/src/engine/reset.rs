@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use handfast_proto::ctap2::Status;
 use handfast_proto::ids::CredentialId;
 
@@ -7,6 +5,7 @@ use rand_core::CryptoRngCore;
 
 use super::{Authenticator, Computer, Refused, Session, Turn};
 use crate::group;
+use crate::vault::Passkey;
 
 impl Authenticator {
     /// authenticatorReset (CTAP 2.3 §6.6): all passkeys are deleted. Only a tool that tests this
@@ -27,7 +26,7 @@ impl Authenticator {
         Ok(Vec::new())
     }
 
-    /// Deletes passkeys for good, with those that they replaced, and retires their keys of the trust group.
+    /// Deletes passkeys for good, one after the other, and retires their keys of the trust group.
     ///
     /// # Errors
     ///
@@ -38,22 +37,109 @@ impl Authenticator {
         rng: &mut dyn CryptoRngCore,
         now: u64,
     ) -> Result<(), group::GroupError> {
-        let gone = self.with_replaced(gone);
-        for id in &gone {
-            self.vault.delete(id, now)?;
+        let mut deleted = Ok(());
+        let mut done = Vec::new();
+        for id in gone {
+            deleted = self.vault.delete(id, now);
+            if deleted.is_err() {
+                break;
+            }
+            done.push(id.clone());
         }
-        self.retire_keys(&gone, rng)
+        // Also of those before one that could not be: nobody asks for them again.
+        let retired = self.retire_keys(&done, rng);
+        Ok(deleted?).and(retired)
     }
 
-    /// Adds the passkeys of the same accounts that were replaced and are kept still.
-    fn with_replaced(&self, gone: &[CredentialId]) -> Vec<CredentialId> {
-        let account = |id| self.vault.any(id).map(|it| (&it.rp_id, &it.user_handle));
-        let accounts: BTreeSet<_> = gone.iter().filter_map(account).collect();
-        let replaced = self.vault.kept().filter(|passkey| {
-            !passkey.is_usable() && accounts.contains(&(&passkey.rp_id, &passkey.user_handle))
-        });
-        let replaced = replaced.map(|passkey| passkey.credential_id.clone());
-        let all: BTreeSet<CredentialId> = gone.iter().cloned().chain(replaced).collect();
-        all.into_iter().collect()
+    /// Returns a passkey, and those of its account that were replaced and still answer to a site that knows them:
+    /// none, as long as another of the account can be used, which may be the one that replaced them.
+    pub fn with_replaced(&self, id: &CredentialId) -> Vec<CredentialId> {
+        let Some(passkey) = self.vault.any(id) else {
+            return vec![id.clone()];
+        };
+        let of_account = |it: &&Passkey| {
+            it.rp_id == passkey.rp_id
+                && it.user_handle == passkey.user_handle
+                && it.credential_id != *id
+        };
+        let mut others: Vec<&Passkey> = self.vault.kept().filter(of_account).collect();
+        if others.iter().any(|other| other.is_usable()) {
+            others.clear();
+        }
+        let others = others.into_iter().map(|other| other.credential_id.clone());
+        [id.clone()].into_iter().chain(others).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handfast_proto::cose::{Algorithm, SigningKey};
+    use handfast_proto::ids::{RpId, UserHandle};
+    use handfast_proto::trust::DeviceName;
+    use rand_core::OsRng;
+
+    use crate::device::{DeviceStore, MachineId};
+    use crate::disk::power::{Cut, with_cut};
+    use crate::passphrase::{Passphrase, Stretching};
+    use crate::vault::{InitOptions, Vault};
+
+    use super::*;
+
+    fn credential(number: u8) -> CredentialId {
+        CredentialId::from_bytes(&[number; 32]).unwrap()
+    }
+
+    fn passkey(number: u8) -> Passkey {
+        let key = SigningKey::generate(Algorithm::Es256, &mut OsRng);
+        let rp_id = RpId::parse("example.org").unwrap();
+        let user = UserHandle::from_bytes(b"ana").unwrap();
+        Passkey::new(credential(number), rp_id, user, &key, number.into()).unwrap()
+    }
+
+    /// A phone with a passkey that another one of the account has replaced.
+    fn phone(folder: &tempfile::TempDir) -> Authenticator {
+        let options = InitOptions {
+            for_tests: true,
+            stretching: Stretching::LEAST,
+        };
+        let (vault, store) = (folder.path().join("v"), folder.path().join("d"));
+        let phrase = Passphrase::new("correct horse");
+        let mut vault = Vault::init(&vault, &phrase, options, &mut OsRng).unwrap();
+        let machine = MachineId::from_bytes(b"m");
+        let name = DeviceName::parse("phone").unwrap();
+        let device = DeviceStore::create(&store, &vault, &machine, name, &mut OsRng).unwrap();
+        // The greater name is the older: what comes first is not so by its name.
+        vault.store(passkey(2)).unwrap();
+        vault.store(passkey(1)).unwrap();
+        Authenticator { vault, device }
+    }
+
+    #[test]
+    fn what_is_replaced_stays_as_long_as_another_passkey_of_the_account_can_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut phone = phone(&folder);
+        let both = [credential(1), credential(2)];
+        assert_eq!(phone.with_replaced(&credential(1)), both);
+        // As an import that keeps both leaves it: which of the two replaced the old one nobody knows.
+        phone.vault.add(passkey(3)).unwrap();
+        assert_eq!(phone.with_replaced(&credential(3)), [credential(3)]);
+        assert_eq!(phone.with_replaced(&credential(1)), [credential(1)]);
+    }
+
+    #[test]
+    fn a_deletion_that_fails_has_deleted_none_but_the_one_that_was_meant() {
+        for at in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let mut phone = phone(&folder);
+            let gone = phone.with_replaced(&credential(1));
+            let delete = || phone.delete(&gone, &mut OsRng, 9);
+            let (deleted, reached) = with_cut(at, Cut::Once, delete);
+            let is_there = |number| phone.vault.named(&credential(number)).is_some();
+            assert!(is_there(2) || !is_there(1), "step {at}");
+            assert_eq!(deleted.is_ok(), !is_there(1) && !is_there(2), "step {at}");
+            if !reached {
+                break;
+            }
+        }
     }
 }

@@ -99,6 +99,8 @@ pub(crate) fn offer(
 ) -> Result<(GroupId, Epoch, Members), GroupError> {
     let mut held = device.hold()?;
     ensure(vault, &mut held, now, rng)?;
+    // Who is let in has to find the group's files, and nobody is put on a list that cannot be written.
+    refresh_held(vault, &mut held, rng)?;
     let this = held.id();
     let group = held.group.as_ref().ok_or(IdentityError::Key)?;
     let members = group.members(this);
@@ -109,7 +111,7 @@ pub(crate) fn offer(
     Ok((group.id, group.epoch, members))
 }
 
-/// Lets a device in: signs its entry.
+/// Lets a device in: signs its entry. If that cannot be published, it is not let in.
 ///
 /// # Errors
 ///
@@ -137,11 +139,19 @@ pub(crate) fn let_in(
         parents: group.members(this).heads(),
     };
     let entry = SignedEntry::sign(entry, held.keys());
+    let hash = entry.hash();
     if let Some(group) = &mut held.group {
         group.take_entry(entry);
     }
-    held.save(rng)?;
-    refresh_held(vault, &mut held, rng)
+    let let_in = held.save(rng).map_err(GroupError::from);
+    let let_in = let_in.and_then(|()| refresh_held(vault, &mut held, rng));
+    if let_in.is_err()
+        && let Some(group) = &mut held.group
+    {
+        group.entries.remove(&hash);
+        held.save(rng)?;
+    }
+    let_in
 }
 
 /// Takes in the keys that a device brought along.

@@ -12,6 +12,7 @@ use super::asker::{self, quoted};
 use super::input::{Input, Typed};
 use super::layout;
 use super::notice::Desktop;
+use super::verify::ATTEMPTS;
 use crate::console::{Doubt, SiteName, Width, put_question, sharing_words, tell};
 use crate::device::PinCheck;
 use crate::engine::{Account, Answer, Computer, Person, PinPad, Prompt, Sharing};
@@ -63,12 +64,10 @@ pub(crate) struct Asking {
 
 impl Person for Asking {
     fn ask(&mut self, prompt: &Prompt<'_>, computer: &Computer, pin: &mut dyn PinPad) -> Answer {
-        self.show(prompt, computer, pin.is_set());
+        self.show(prompt, computer, pin.is_set() && !wants_presence(prompt));
         if self.approval == Approval::Always {
-            let verified = self
-                .pin
-                .as_deref()
-                .is_some_and(|p| pin.check(p) == Ok(PinCheck::Right));
+            let given = self.pin.as_deref().filter(|_| !wants_presence(prompt));
+            let verified = given.is_some_and(|p| pin.check(p) == Ok(PinCheck::Right));
             return Answer::Approved {
                 account: 0,
                 verified,
@@ -118,10 +117,7 @@ impl Asking {
             _ => 0,
         };
         // Where the PIN is typed, typing it is the approval; else a word is needed.
-        let is_presence = matches!(
-            prompt,
-            Prompt::Excluded { verify: false, .. } | Prompt::NoPasskey { .. } | Prompt::Select
-        );
+        let is_presence = wants_presence(prompt);
         let asks_pin = pin.is_set() && self.pin.is_none() && !is_presence;
         if !asks_pin || matches!(prompt, Prompt::Join { .. }) {
             let question = match prompt {
@@ -148,9 +144,9 @@ impl Asking {
         self.verify(account, pin, input)
     }
 
-    /// Asks for yes, no or nothing, until it is one of these: a PIN that is typed too early is no refusal.
+    /// Asks for yes, no or nothing: a PIN that is typed too early is no refusal, unless it never ends.
     fn word(&self, question: &str, input: &mut Input) -> Result<String, Typed> {
-        loop {
+        for _ in 0..ATTEMPTS {
             self.ask_for(question);
             let typed = self.line(input)?;
             let is_no = matches!(typed.to_ascii_lowercase().as_str(), "" | "n" | "no");
@@ -162,6 +158,7 @@ impl Asking {
                 json!({"event": "neither-yes-nor-no"}),
             );
         }
+        Ok("n".to_owned())
     }
 
     fn choose(&self, accounts: &[Account], input: &mut Input) -> Result<Option<usize>, Typed> {
@@ -216,6 +213,14 @@ impl Asking {
         let words = words(prompt, computer, Width::of_terminal());
         self.voice.say(&words, event(prompt, computer, pin));
     }
+}
+
+/// Whether it is enough for a question that somebody is there.
+fn wants_presence(prompt: &Prompt<'_>) -> bool {
+    matches!(
+        prompt,
+        Prompt::Excluded { verify: false, .. } | Prompt::NoPasskey { .. } | Prompt::Select
+    )
 }
 
 fn is_yes(line: &str) -> bool {

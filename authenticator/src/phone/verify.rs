@@ -11,7 +11,7 @@ use crate::engine::{Answer, PassphraseCheck, PinPad, PinUnavailable};
 use crate::passphrase::Passphrase;
 
 /// How often a secret may be mistyped in one prompt.
-const ATTEMPTS: usize = 3;
+pub(super) const ATTEMPTS: usize = 3;
 
 /// What a secret in place of an answer came to.
 enum Given {

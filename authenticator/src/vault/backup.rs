@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::header::{Header, Wrapped};
 use super::keys::{Keys, VaultKey};
 use super::passkey::Passkey;
+use super::sealed::Kind;
 use super::{HEADER, Vault, VaultError, at};
 use crate::disk::{self, Unread, rename, write_atomically, write_new};
 use crate::format::Format;
@@ -85,6 +86,12 @@ impl Vault {
         options: BackupOptions<'_>,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<usize, VaultError> {
+        // What is there then is not what the vault holds, and may not take the place of a better backup.
+        let all = self.folder.join(Kind::Passkey.folder());
+        if self.damaged.contains_key(&all) {
+            let source = io::ErrorKind::NotADirectory.into();
+            return Err(VaultError::Io { path: all, source });
+        }
         let header = match options.passphrase {
             None => self.header_bytes.clone(),
             Some((passphrase, stretching)) => {

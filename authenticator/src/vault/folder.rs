@@ -42,6 +42,9 @@ impl Stamp {
     }
 }
 
+/// Why a file is of no use that has the name of a folder of the vault.
+pub(crate) const IN_THE_WAY: &str = "it stands in the place of a folder of the vault";
+
 /// What was read of the folder, so that it is not read again.
 #[derive(Default)]
 pub(super) struct Looked {
@@ -78,8 +81,10 @@ impl Vault {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 // Somebody put it there, and what is elsewhere in the vault is well.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                    self.damaged
-                        .insert(folder, "it stands in the place of a folder of the vault");
+                    self.damaged.insert(folder, IN_THE_WAY);
+                    if kind == Kind::Group {
+                        self.forget_vanished();
+                    }
                     continue;
                 }
                 Err(error) => return Err(at(&folder)(error)),

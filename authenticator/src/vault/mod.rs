@@ -28,6 +28,8 @@ use thiserror::Error;
 
 pub use backup::{Backup, BackupOptions, OpenBackup, Restored};
 pub use devices::VaultDevice;
+#[cfg(feature = "console")]
+pub(crate) use folder::IN_THE_WAY;
 pub use passkey::Passkey;
 pub use renewal::AnotherHeader;
 

@@ -11,14 +11,14 @@ mod introductions;
 
 use std::fs;
 
-use device::{Device, PIN, copy, join, new_key, pair, sync};
+use device::{Device, PIN, SESSION, copy, join, new_key, pair, sync};
 use handfast_authenticator::device::{Pin, PinCheck};
 use handfast_authenticator::engine::{Authenticator, Conclusion};
 use handfast_authenticator::group::{self, GroupError};
 use handfast_authenticator::passphrase::Stretching;
 use handfast_proto::ctap2::Status;
 use handfast_proto::trust::Method;
-use handfast_proto::trust::join::JoinError;
+use handfast_proto::trust::join::{JoinError, Joiner};
 use rand_core::OsRng;
 
 #[test]
@@ -162,4 +162,39 @@ fn a_group_file_that_goes_and_comes_back_is_read_again() {
     copy(&away, &folder);
     phone.refresh();
     assert_eq!(count(&phone), 2 * before);
+}
+
+#[test]
+fn nobody_is_put_on_a_list_that_cannot_be_written() {
+    for is_early in [true, false] {
+        let (_folder, mut phone, computer) = pair();
+        let group = phone.vault().join("group");
+        // Not even root writes into a folder that is none.
+        let block = || {
+            fs::remove_dir_all(&group).unwrap();
+            fs::write(&group, "no folder").unwrap();
+        };
+        let mut session = phone.session(Method::HybridQr);
+        let Authenticator { vault, device } = &computer.authenticator;
+        let member = vault.member_key();
+        let config = group::join_config(vault, device, &member, Method::HybridQr);
+        let (joiner, request) = Joiner::start(&config, SESSION, &mut OsRng);
+        if is_early {
+            block();
+        }
+        let offered = joiner.handle_offer(&phone.ask(&mut session, &request), &config);
+        assert_eq!(offered.is_err(), is_early);
+        if let Ok(offered) = offered {
+            block();
+            let (awaiting, request) = offered.confirm();
+            let sealed = phone.ask(&mut session, &request);
+            let refused = awaiting.handle_sealed(&sealed, device.keys());
+            assert_eq!(refused.err(), Some(JoinError::Refused(Status::OTHER)));
+        }
+        fs::remove_file(&group).unwrap();
+        phone.refresh();
+        assert_eq!(phone.members(), ["first"]);
+        let again = group::status(&phone.again().device);
+        assert_eq!(again.members.len(), 1);
+    }
 }

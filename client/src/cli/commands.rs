@@ -3,7 +3,7 @@
 use std::io::{Read, stderr, stdin};
 use std::path::PathBuf;
 
-use handfast_authenticator::console::{self, Failure};
+use handfast_authenticator::console::{self, Failure, Width};
 use handfast_proto::ctap2::{get_info, split_reply};
 use handfast_proto::hybrid::qr::Hint;
 use handfast_proto::trust::introduction::Introducer;
@@ -159,15 +159,22 @@ fn show_qr(
             false => "Scan this code with your phone, with Bluetooth on at both.",
         };
         voice.say(words, &Value::Null);
-        tell_if_cut_off(&symbol, hybrid, voice);
+        tell_if_cut_off(&symbol, &url, hybrid, voice);
     }
     Ok(picture)
 }
 
 /// Half a code is none.
-fn tell_if_cut_off(symbol: &Symbol, hybrid: &Hybrid, voice: Voice) {
+fn tell_if_cut_off(symbol: &Symbol, url: &str, hybrid: &Hybrid, voice: Voice) {
     // The words below it, and the line where the cursor stands.
-    let below = 3 + usize::from(hybrid.qr_url);
+    let address = match hybrid.qr_url {
+        true => match Width::of(stderr()) {
+            Width::Columns(columns) => url.len().div_ceil(columns),
+            Width::Unbounded => 1,
+        },
+        false => 0,
+    };
+    let below = 3 + address;
     let needed = symbol.to_terminal().lines().count() + below;
     if let Some(rows) = console::rows(stderr()).filter(|rows| *rows < needed) {
         let words = format!(

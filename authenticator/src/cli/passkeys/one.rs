@@ -218,9 +218,14 @@ pub(super) fn delete(
 ) -> Result<(), Failure> {
     let passkey = only(&authenticator.vault, which)?;
     let (id, described): (CredentialId, _) = (passkey.credential_id.clone(), described(passkey));
+    let gone = authenticator.with_replaced(&id);
+    let replaced = match gone.len() {
+        0 | 1 => "",
+        _ => " With it goes what it replaced, which still answers where a site knows that one.",
+    };
     if !yes {
         let question = format!(
-            "Delete the passkey of {described}, on all your devices and for good? If the site knows no \
+            "Delete the passkey of {described}, on all your devices and for good?{replaced} If the site knows no \
              other way, you are locked out. [y/N] "
         );
         let answer = ask(&question, input).ok_or_else(|| {
@@ -233,7 +238,7 @@ pub(super) fn delete(
                 .with_code(code::REFUSED));
         }
     }
-    authenticator.delete(&[id], &mut OsRng, unix_time())?;
+    authenticator.delete(&gone, &mut OsRng, unix_time())?;
     tell("The passkey is deleted. The site does not know: remove it there too.");
     Ok(())
 }
