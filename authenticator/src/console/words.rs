@@ -41,22 +41,6 @@ impl Width {
         }
     }
 
-    /// Says of a file of the vault that it cannot be read, and what to do.
-    pub fn left_out(path: &Path, why: &str) -> String {
-        if why == IN_THE_WAY {
-            return format!(
-                "{} is in the way: {why}. Move it away; what was in the folder may lie beside it, or comes back by file \
-             sync.",
-                path.display()
-            );
-        }
-        format!(
-            "{} is left out: {why}. All others work; what is damaged comes back by file sync or \
-         handfast-authenticator vault restore, then remove the file.",
-            path.display()
-        )
-    }
-
     /// Returns how many columns there are, or usually are.
     pub fn columns(self) -> usize {
         match self {
@@ -114,6 +98,13 @@ pub fn sharing_words(sharing: Sharing) -> &'static str {
 
 /// Says of a file of the vault that it cannot be read, and what to do.
 pub fn left_out(path: &Path, why: &str) -> String {
+    if why == IN_THE_WAY {
+        return format!(
+            "{} is in the way: {why}. Move it away; what was in the folder may lie beside it, or comes back by \
+             file sync.",
+            path.display()
+        );
+    }
     format!(
         "{} is left out: {why}. All others work; what is damaged comes back by file sync or \
          handfast-authenticator vault restore, then remove the file.",
@@ -156,6 +147,16 @@ pub fn forget_typed(input: impl AsFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_the_way_of_a_folder_is_not_told_as_a_damaged_file() {
+        let path = Path::new("/v/group");
+        let in_the_way = left_out(path, IN_THE_WAY);
+        assert!(in_the_way.contains("Move it away"), "{in_the_way}");
+        assert!(!in_the_way.contains("vault restore"), "{in_the_way}");
+        let damaged = left_out(path, "it is damaged, or of another vault");
+        assert!(damaged.contains("vault restore"), "{damaged}");
+    }
 
     #[test]
     fn words_are_kept_whole_on_a_terminal_only() {

@@ -1,7 +1,7 @@
 //! The extensions of a request, and their answers. Only what `getInfo` lists is answered.
 
 use handfast_proto::cbor::Map;
-use handfast_proto::ctap2::Status;
+use handfast_proto::ctap2::{Status, get_assertion};
 use handfast_proto::extension::cred_protect::{self, Protection};
 use handfast_proto::extension::{Answered, cmtg_key, cred_blob, hmac_secret, large_blob, prf};
 
@@ -112,22 +112,21 @@ pub(super) struct AtSignIn {
 }
 
 impl AtSignIn {
-    /// Reads it, of a request that names passkeys or does not.
     pub(super) fn parse(
-        extensions: &Map,
-        named: bool,
+        request: &get_assertion::Request,
         session: &Session,
         compat: &CompatExtensions,
     ) -> Result<Self, Status> {
+        let extensions = &request.extensions;
         let key = session.key_agreement.as_ref();
         Ok(Self {
             keys: WantedKeys::parse(extensions, compat),
             cred_blob: cred_blob::requested(extensions),
             large_blob: large_blob::Request::parse(extensions),
-            prf: prf::Request::parse(extensions).map(|request| match named {
-                true => request,
+            prf: prf::Request::parse(extensions).map(|prf| match request.has_allow_list {
+                true => prf,
                 // Salts for passkeys that the site did not name are for none.
-                false => request.for_any(),
+                false => prf.for_any(),
             }),
             salts: hmac_secret::Salts::parse(extensions, key)?,
         })

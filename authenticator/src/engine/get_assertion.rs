@@ -67,8 +67,7 @@ impl Authenticator {
             }
             return Err(Status::NO_CREDENTIALS.into());
         }
-        let named = request.has_allow_list;
-        let wanted = AtSignIn::parse(&request.extensions, named, session, &self.device.compat)?;
+        let wanted = AtSignIn::parse(&request, session, &self.device.compat)?;
         let prompt = Prompt::SignIn {
             rp_id: &request.rp_id,
             accounts: self.accounts(&found),
@@ -118,9 +117,7 @@ impl Authenticator {
             return Err(Status::NOT_ALLOWED.into());
         }
         let next = remaining.found.pop_front().ok_or(Status::NOT_ALLOWED)?;
-        let request = &remaining.request;
-        let named = request.has_allow_list;
-        let wanted = AtSignIn::parse(&request.extensions, named, session, &self.device.compat)?;
+        let wanted = AtSignIn::parse(&remaining.request, session, &self.device.compat)?;
         let approval = Approval {
             request: &remaining.request,
             wanted: &wanted,

@@ -182,15 +182,12 @@ mod tests {
     use handfast_proto::cbor::Map;
     use handfast_proto::ctap2::{RpEntity, UserEntity};
     use handfast_proto::ids::{ClientDataHash, RpId, UserHandle};
-    use handfast_proto::trust::DeviceName;
     use rand_core::OsRng;
 
     use crate::compat::CompatExtension;
-    use crate::device::{DeviceStore, MachineId};
     use crate::disk::power::{Cut, with_cut};
-    use crate::engine::{Answer, Computer, Context, Person, PinPad};
-    use crate::passphrase::{Passphrase, Stretching};
-    use crate::vault::{InitOptions, Vault};
+    use crate::engine::{Answer, Computer, Context, Person, PinPad, tests};
+    use crate::vault::Vault;
 
     use super::*;
 
@@ -206,18 +203,9 @@ mod tests {
     }
 
     fn phone(folder: &Path) -> Authenticator {
-        let machine = MachineId::from_bytes(b"machine");
-        let options = InitOptions {
-            for_tests: true,
-            stretching: Stretching::LEAST,
-        };
-        let phrase = Passphrase::new("correct horse");
-        let vault = Vault::init(&folder.join("vault"), &phrase, options, &mut OsRng).unwrap();
-        let name = DeviceName::parse("phone").unwrap();
-        let store = folder.join("device");
-        let mut device = DeviceStore::create(&store, &vault, &machine, name, &mut OsRng).unwrap();
-        device.compat = [CompatExtension::DevicePubKey].into_iter().collect();
-        Authenticator { vault, device }
+        let mut phone = tests::phone(folder);
+        phone.device.compat = [CompatExtension::DevicePubKey].into_iter().collect();
+        phone
     }
 
     fn request(extensions: Map) -> Vec<u8> {

@@ -354,3 +354,6 @@ fn tuple(rp_id: &RpId, credential_id: &CredentialId, user_handle: &UserHandle) -
         user_handle: user_handle.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

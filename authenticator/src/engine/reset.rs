@@ -75,13 +75,10 @@ impl Authenticator {
 mod tests {
     use handfast_proto::cose::{Algorithm, SigningKey};
     use handfast_proto::ids::{RpId, UserHandle};
-    use handfast_proto::trust::DeviceName;
     use rand_core::OsRng;
 
-    use crate::device::{DeviceStore, MachineId};
     use crate::disk::power::{Cut, with_cut};
-    use crate::passphrase::{Passphrase, Stretching};
-    use crate::vault::{InitOptions, Vault};
+    use crate::engine::tests;
 
     use super::*;
 
@@ -98,20 +95,11 @@ mod tests {
 
     /// A phone with a passkey that another one of the account has replaced.
     fn phone(folder: &tempfile::TempDir) -> Authenticator {
-        let options = InitOptions {
-            for_tests: true,
-            stretching: Stretching::LEAST,
-        };
-        let (vault, store) = (folder.path().join("v"), folder.path().join("d"));
-        let phrase = Passphrase::new("correct horse");
-        let mut vault = Vault::init(&vault, &phrase, options, &mut OsRng).unwrap();
-        let machine = MachineId::from_bytes(b"m");
-        let name = DeviceName::parse("phone").unwrap();
-        let device = DeviceStore::create(&store, &vault, &machine, name, &mut OsRng).unwrap();
+        let mut phone = tests::phone(folder.path());
         // The greater name is the older: what comes first is not so by its name.
-        vault.store(passkey(2)).unwrap();
-        vault.store(passkey(1)).unwrap();
-        Authenticator { vault, device }
+        phone.vault.store(passkey(2)).unwrap();
+        phone.vault.store(passkey(1)).unwrap();
+        phone
     }
 
     #[test]

@@ -4,7 +4,7 @@ use handfast_authenticator::engine::Computer;
 use handfast_proto::cbor::{self, Map, Value};
 use handfast_proto::ctap2::{Status, command, split_reply};
 
-use crate::phone::{Phone, approving, create, get, unverified};
+use crate::phone::{EXTENSIONS, Phone, approving, create, get, unverified};
 
 fn told(phone: &mut Phone) -> Map {
     let reply = phone.ask_as(Computer::Unknown, &[command::GET_INFO], &mut approving());
@@ -23,21 +23,12 @@ fn a_stranger_is_told_this_and_no_more() {
             0x6e, 0x2f, 0x1c, 0x3b, 0x9d, 0x44, 0x4f, 0x0a, 0xb7, 0x51, 0x08, 0xc6, 0x5a, 0xe2,
             0x93, 0x7d,
         ];
-        let extensions = [
-            "cmtgKey",
-            "credBlob",
-            "credProtect",
-            "hmac-secret",
-            "hmac-secret-mc",
-            "largeBlob",
-            "prf",
-        ];
         let versions = ["FIDO_2_0", "FIDO_2_1", "HANDFAST_TG_1", "HANDFAST_ID_1"];
         // No clientPin, makeCredUvNotRqd or plat, and that a person is there is as usual.
         let options = Map::new().with("rk", true).with("uv", with_pin);
         let all = Map::new()
             .with(0x01, texts(&versions))
-            .with(0x02, texts(&extensions))
+            .with(0x02, texts(&EXTENSIONS))
             .with(0x03, aaguid)
             .with(0x04, options)
             .with(0x06, vec![Value::from(2)])

@@ -20,6 +20,16 @@ use tempfile::TempDir;
 
 pub(crate) const HASH: ClientDataHash = ClientDataHash([7; 32]);
 pub(crate) const PIN: &str = "1234";
+/// What every phone answers.
+pub(crate) const EXTENSIONS: [&str; 7] = [
+    "cmtgKey",
+    "credBlob",
+    "credProtect",
+    "hmac-secret",
+    "hmac-secret-mc",
+    "largeBlob",
+    "prf",
+];
 
 pub(crate) type Answering = Box<dyn FnMut(&mut dyn PinPad) -> Answer>;
 

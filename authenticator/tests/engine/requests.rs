@@ -8,7 +8,7 @@ use handfast_proto::ctap2::{
 };
 use handfast_proto::ids::CredentialId;
 
-use crate::phone::{Phone, answering, approving, create, get, id};
+use crate::phone::{EXTENSIONS, Phone, answering, approving, create, get, id};
 
 const NEXT: [u8; 1] = [command::GET_NEXT_ASSERTION];
 
@@ -196,15 +196,7 @@ fn what_is_said_of_the_device_is_what_it_does() {
     assert_eq!(info.pin_uv_protocols, [2]);
     assert_eq!(info.max_cred_blob_length, Some(32));
     assert_eq!(info.option("clientPin"), None);
-    for name in [
-        "cmtgKey",
-        "credBlob",
-        "credProtect",
-        "hmac-secret",
-        "hmac-secret-mc",
-        "largeBlob",
-        "prf",
-    ] {
+    for name in EXTENSIONS {
         assert!(info.has_extension(name), "{name}");
     }
     assert_eq!(info.extensions.len(), 7);

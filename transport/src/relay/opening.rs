@@ -182,12 +182,12 @@ impl Opening<'_> {
     /// What rustls thinks of the relay comes inside an I/O error; all else is the network.
     fn broken(&self, source: io::Error) -> OpenError {
         let relay = self.relay.clone();
-        let tls = source
-            .get_ref()
-            .and_then(|error| error.downcast_ref::<rustls::Error>());
         if let Some(reason) = distrusted(&source) {
             return OpenError::Tls { relay, reason };
         }
+        let tls = source
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<rustls::Error>());
         match tls {
             Some(error) => OpenError::protocol(relay, discord(error)),
             None if source.kind() == io::ErrorKind::UnexpectedEof => OpenError::Connect {
